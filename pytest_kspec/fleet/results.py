@@ -34,7 +34,7 @@ def results_of(store: Store, report: FleetReport) -> Iterator[ScanResult]:
     """
     run = report.run.id
     parts = fleetpages.parts_of(store, run)
-    if not all(place for place, _ in parts):
+    if not all(place for place, _, _ in parts):
         raise UsageError(
             "the full reports of this run were not kept.",
             where=run,
@@ -42,8 +42,10 @@ def results_of(store: Store, report: FleetReport) -> Iterator[ScanResult]:
         )
     models: dict[str, ClusterResult] = {}
     last: ScanResult | None = None
-    for place, digest in parts:
+    for place, digest, name in parts:
         last = json.parse(objects.get(place, digest), place)
+        # It was scanned under another of its names, where this one is preferred.
+        last = replace(last, clusters=tuple(replace(one, name=name) for one in last.clusters))
         for cluster in last.clusters:
             models.setdefault(cluster.spec_name, cluster)
         yield last

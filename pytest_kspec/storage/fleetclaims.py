@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, delete, func, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from pytest_kspec.errors import StoreError
 from pytest_kspec.results.outcome import Outcome
-from pytest_kspec.storage import fleetobjects, objects, schema
+from pytest_kspec.storage import fleetobjects, naming, objects, schema
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.fleet import Asked, outcome_rows, say_outcome
-from pytest_kspec.storage.fleetrun import gave_way, same_as
+from pytest_kspec.storage.fleetrun import gave_way, preference, same_as
 from pytest_kspec.storage.objectruns import ObjectRuns
 from pytest_kspec.storage.settle import settle
 
@@ -34,9 +34,9 @@ class Claim(NamedTuple):
 def claim(store: Store, run: str, position: int, cluster_id: str, asked: Sequence[Asked]) -> Claim:
     """Say which cluster a target is. Raises StoreError.
 
-    A second name is a duplicate once the first was scanned, and takes its place where that failed: then the first is
-    the duplicate, and its result of errors is removed, so that a cluster has one result. Until then the second moves
-    to the shard of the first, whose worker comes to it last.
+    A second name is a duplicate once the first was scanned, or has its result where it is preferred. It takes its place
+    where that failed: then the first is the duplicate, and its result of errors is removed, so that a cluster has one
+    result. Until then the second moves to the shard of the first, whose worker comes to it last.
     """
     if store.objects is not None:
         return _claim_object(store.objects, run, position, cluster_id, asked)
@@ -46,7 +46,7 @@ def claim(store: Store, run: str, position: int, cluster_id: str, asked: Sequenc
         del reports[:]
         mine = and_(_target.run_id == run, _target.position == position)
         holder = (
-            select(_target.position, _target.name, _target.shard)
+            select(_target.position, _target.name, _target.ref, _target.shard)
             .where(_target.run_id == run, _target.cluster_id == cluster_id)
             .with_for_update()  # no outcome of it comes between this look and what follows from it
         )
@@ -62,11 +62,13 @@ def claim(store: Store, run: str, position: int, cluster_id: str, asked: Sequenc
             if not known:
                 connection.execute(update(schema.targets).where(mine).values(shard=found.shard))
                 return Claim(found.name, waits=True)
+            name, ref = connection.execute(select(_target.name, _target.ref).where(mine)).one()
             if not all(Outcome(one).is_error for one in known):
                 reason = same_as(found.name)
-                say_outcome(connection, outcome_rows(run, position, asked, Outcome.DUPLICATE, reason))
+                said = say_outcome(connection, outcome_rows(run, position, asked, Outcome.DUPLICATE, reason))
+                if said and preference(name, ref) < preference(found.name, found.ref):
+                    _exchange(connection, run, (found.position, found.name), (position, name), cluster_id)
                 return Claim(found.name)
-            name = connection.execute(select(_target.name).where(mine)).scalar_one()
             reports.extend(_give_way(connection, run, found.position, name))
         connection.execute(update(schema.targets).where(mine).values(cluster_id=cluster_id))
         return Claim()
@@ -93,8 +95,33 @@ def _claim_object(
     name = str(state.head["targets"][held.holder]["name"])
     if not held.waits:
         rows = outcome_rows(run, position, asked, Outcome.DUPLICATE, same_as(name))
-        there.say(run, position, fleetobjects.outcome(rows))
+        there.say(run, position, fleetobjects.outcome(rows) | {"of": cluster_id})
     return Claim(name, held.waits)
+
+
+def _exchange(
+    connection: Connection, run: str, holder: tuple[int, str], other: tuple[int, str], cluster_id: str
+) -> None:
+    """The result is that of the other name, which is preferred, and the name that has it is the duplicate."""
+    (position, _), (to, name) = holder, other
+    of = {at: and_(_outcome.run_id == run, _outcome.position == at) for at in (position, to)}
+    duplicates = connection.execute(select(schema.outcomes).where(of[to])).mappings().all()
+    found = connection.execute(select(schema.outcomes).where(of[position])).mappings().all()
+    connection.execute(delete(schema.outcomes).where(or_(of[to], of[position])))
+    rows = [dict(row) | {"position": to} for row in found]
+    rows += [dict(row) | {"position": position, "reason": same_as(name)} for row in duplicates]
+    connection.execute(insert(schema.outcomes), rows)
+    for at, value in ((position, None), (to, cluster_id)):
+        target = and_(_target.run_id == run, _target.position == at)
+        connection.execute(update(schema.targets).where(target).values(cluster_id=value))
+    keys = [row["result_id"] for row in found if row["result_id"] is not None]
+    connection.execute(update(schema.results).where(_result.id.in_(keys)).values(name=name))
+    for cluster, at in connection.execute(
+        select(_subject.cluster_id, _result.finished_at)
+        .join(schema.results, _result.subject_id == _subject.id)
+        .where(_result.id.in_(keys))
+    ).all():
+        naming.name(connection, cluster, name, at)
 
 
 def _give_way(connection: Connection, run: str, position: int, name: str) -> list[str]:

@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from msgspec.structs import astuple, replace
@@ -18,6 +20,7 @@ from pytest_kspec.results.frameworks import FrameworkSummary
 from pytest_kspec.results.observation import State
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.storage import schema, verdicts
+from pytest_kspec.storage.among import among
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.verdicts import ChangedRow
 
@@ -151,13 +154,19 @@ def _clusters_of(run: str) -> Select[Any]:
     )
 
 
+@lru_cache(4096)
+def _labels(text: str) -> Mapping[str, str]:
+    """Of a cluster: many have the same."""
+    return MappingProxyType(json.loads(text) if text else {})
+
+
 def _row(row: RowMapping, dead: tuple[str, str], then: _Before | None) -> FleetRow:
     """dead: since when its cluster does not answer, and when it was last scanned; then: the state before."""
     names = ("version", "weight", "weight_met", *schema.COUNTS)
     values = {name: row[name] for name in names if row[name] is not None}
     return FleetRow(
         name=row["name"],
-        labels=json.loads(row["labels"]) if row["labels"] else {},
+        labels=_labels(row["labels"]),
         spec=row["spec"] or "",
         outcome=row["outcome"] or "",
         reason=row["reason"] or "",
@@ -220,20 +229,20 @@ def _before(
     older = schema.results.alias("older")
     ended, key = older.c.finished_at, older.c.id
     middle = datetime.fromisoformat(since)
-    for some in _parts(sorted({subject for subject in subjects if subject is not None})):
-        # Two steps in the index for each subject, however many results it has.
-        whole = (older.c.subject_id == _subject.id, older.c.left_out == 0)
-        mine = select(key).where(*whole).limit(1).correlate(schema.subjects)
-        until = mine.where(ended <= since).order_by(ended.desc(), key.desc()).scalar_subquery()
-        after = mine.where(ended > since, ended <= latest).order_by(ended, key).scalar_subquery()
-        pairs = execute(select(until, after).where(_subject.id.in_(some))).all()
-        keys = [one for pair in pairs for one in pair if one]
-        statement = select(_result.subject_id, _result.id, _result.score, _result.finished_at)
-        for subject, *one in execute(statement.where(_result.id.in_(keys)).order_by(_result.finished_at)):
-            before = _Before(*one)
-            known = found.get(subject)
-            if known is None or _apart(before.at, middle) < _apart(known.at, middle):
-                found[subject] = before
+    # Two steps in the index for each subject, however many results it has.
+    whole = (older.c.subject_id == _subject.id, older.c.left_out == 0)
+    mine = select(key).where(*whole).limit(1).correlate(schema.subjects)
+    until = mine.where(ended <= since).order_by(ended.desc(), key.desc()).scalar_subquery()
+    after = mine.where(ended > since, ended <= latest).order_by(ended, key).scalar_subquery()
+    given = sorted({subject for subject in subjects if subject is not None})
+    pairs = execute(select(until, after).where(among(_subject.id, given))).all()
+    keys = [one for pair in pairs for one in pair if one]
+    statement = select(_result.subject_id, _result.id, _result.score, _result.finished_at)
+    for subject, *one in execute(statement.where(among(_result.id, keys)).order_by(_result.finished_at)):
+        before = _Before(*one)
+        known = found.get(subject)
+        if known is None or _apart(before.at, middle) < _apart(known.at, middle):
+            found[subject] = before
     return found
 
 
@@ -243,13 +252,10 @@ def _apart(at: str, middle: datetime) -> timedelta:
 
 def inactive(store: Store, results: Iterable[int]) -> set[int]:
     """Those of these results whose specification was not active: why nothing was evaluated. Raises StoreError."""
-    found: set[int] = set()
     asked = func.sum(case((_check.reason.endswith(_INACTIVE, autoescape=True), 0), else_=1))
     with store.read() as connection:
-        for some in _parts(sorted(results)):
-            statement = select(_check.result_id).where(_check.result_id.in_(some)).group_by(_check.result_id)
-            found |= set(connection.execute(statement.having(asked == 0)).scalars())
-    return found
+        statement = select(_check.result_id).where(among(_check.result_id, sorted(results)))
+        return set(connection.execute(statement.group_by(_check.result_id).having(asked == 0)).scalars())
 
 
 def frameworks(store: Store, run: str, missing: Mapping[str, int] | None = None) -> tuple[FrameworkRow, ...]:
@@ -324,15 +330,11 @@ def moved(store: Store, found: Iterable[FleetRow]) -> Moved:
     statement = select(
         func.sum(case((and_(came, still), 1), else_=0)), func.sum(case((went, 1), else_=0))
     ).select_from(joined)
-    new = fixed = 0
+    keys = [[pair[side] for pair in sorted(set(pairs))] for side in (0, 1)]
+    mine = and_(among(before.c.id, keys[0]), among(now.c.id, keys[1]))
     with store.read() as connection:
-        for some in _parts(sorted(set(pairs))):
-            keys = [[pair[side] for pair in some] for side in (0, 1)]
-            mine = and_(before.c.id.in_(keys[0]), now.c.id.in_(keys[1]))
-            more, less = connection.execute(statement.where(mine, or_(came, went))).one()
-            new += more or 0
-            fixed += less or 0
-    return Moved(new, fixed)
+        new, fixed = connection.execute(statement.where(mine, or_(came, went))).one()
+    return Moved(new or 0, fixed or 0)
 
 
 def ending_exemptions(store: Store, run: str, now: datetime, until: datetime) -> tuple[ExemptionRow, ...]:
@@ -391,11 +393,14 @@ def _parts(keys: Sequence[Any]) -> Iterable[Sequence[Any]]:
         yield keys[start : start + verdicts.IDS]
 
 
-def parts_of(store: Store, run: str) -> tuple[tuple[str, str], ...]:
-    """Where the full report of each cluster is, and its digest, in the order of names. Raises StoreError."""
+def parts_of(store: Store, run: str) -> tuple[tuple[str, str, str], ...]:
+    """Where the full report of each cluster is, its digest and the name of the cluster, in the order of names.
+
+    Raises StoreError.
+    """
     part = schema.parts.c
     statement: Select[Any] = (
-        select(part.report, part.report_sha256)
+        select(part.report, part.report_sha256, _target.name)
         .select_from(
             _of_run()
             .join(schema.parts, and_(part.run_id == _result.run_id, part.id == _result.part_id))
@@ -408,4 +413,5 @@ def parts_of(store: Store, run: str) -> tuple[tuple[str, str], ...]:
         .order_by(_target.name, _target.position)
     )
     with store.read() as connection:
-        return tuple(dict.fromkeys((row.report, row.report_sha256) for row in connection.execute(statement)))
+        rows = connection.execute(statement).all()
+    return tuple(dict.fromkeys((row.report, row.report_sha256, row.name) for row in rows))

@@ -111,6 +111,18 @@ def sweep(place: str, run: str, day: str, position: int, attempts: int, kept: in
                 objects.delete(f"{place}/{report_name(run, day, position, attempt)}")
 
 
+_SOURCES = ("target", "argocd", "clusterprofile", "context", "hub")
+
+
+def preference(name: str, ref: str) -> tuple[int, str]:
+    """Which of two names of a cluster has its result, the lower one, whichever answers first.
+
+    What describes a cluster has its labels, and comes before a context and before the hub as itself.
+    """
+    source = ref.partition(":")[0]
+    return (_SOURCES.index(source) if source in _SOURCES else len(_SOURCES), name)
+
+
 def same_as(name: str) -> str:
     """Why a name of a cluster is a duplicate."""
     return f"the same cluster as {name}."

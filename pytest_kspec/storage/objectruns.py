@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from pytest_kspec.errors import StoreError
 from pytest_kspec.results.outcome import Outcome
-from pytest_kspec.storage.fleetrun import gave_way
+from pytest_kspec.storage.fleetrun import gave_way, preference, same_as
 from pytest_kspec.storage.journal import Journal
 
 _RUNS, _RETIRED = "runs", "pruned"
@@ -124,6 +124,7 @@ class ObjectRuns:
                     gave.update(outcome=Outcome.DUPLICATE.value, reason=reason, report="", sha256="")
             if holders and (last := found.get(holders[-1]["position"])) is not None:
                 last["cluster"] = holders[-1]["cluster"]
+                _prefer(found, state.head["targets"], holders[-1])
         return found
 
     def attempt(self, run: str, position: int) -> int:
@@ -187,6 +188,22 @@ class ObjectRuns:
             self.journal.create(f"{_RETIRED}/{_folder(run)}/run", {})
             with contextlib.suppress(StoreError):
                 self.journal.delete(self.journal.names(f"{_RUNS}/{_folder(run)}/"))
+
+
+def _prefer(
+    found: dict[int, dict[str, Any]], targets: Sequence[Mapping[str, Any]], holder: Mapping[str, Any]
+) -> None:
+    """The result of a cluster that was scanned is that of the preferred one of its names."""
+    at = holder["position"]
+    if found[at]["outcome"] != Outcome.SCANNED.value:
+        return
+    names = [position for position, one in found.items() if one.get("of") == holder["cluster"]]
+    best = min([at, *names], key=lambda one: preference(targets[one]["name"], targets[one]["ref"]))
+    if best != at:
+        found[at], found[best] = found[best], found[at]
+    for one in (at, *names):
+        if one != best and found[one]["outcome"] == Outcome.DUPLICATE.value:
+            found[one]["reason"] = same_as(targets[best]["name"])
 
 
 def shard_of(state: State, position: int) -> int:

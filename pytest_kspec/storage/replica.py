@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec import structs
 from sqlalchemy import Connection, update
 
 from pytest_kspec.errors import KspecError, NoStore, StoreError, UsageError
@@ -199,6 +200,7 @@ class ReplicaStore(Store):
 
         def work(connection: Connection) -> None:
             expected = {one["name"]: one["expected"] for one in state.head["targets"] if one["expected"]}
+            called = {one["position"]: one["name"] for one in state.head["targets"]}
             fleet.begin_rows(
                 connection, head, state.head["engine"], state.head["document"], targets, expected
             )
@@ -207,7 +209,7 @@ class ReplicaStore(Store):
                     some = [said[position] for position in order[start : start + _AT_ONCE]]
                     uploads = list(pool.map(lambda one: self._upload(store, run, one), some))
                     for position, one, upload in zip(order[start:], some, uploads, strict=False):
-                        _say(connection, run, position, one, upload)
+                        _say(connection, run, position, one, _named(upload, called[position]))
             ended = max((one["at"] for one in said.values()), default="")
             if state.is_ended:
                 mine = schema.fleet_runs.c.id == run
@@ -247,6 +249,13 @@ def _say(connection: Connection, run: str, position: int, one: dict[str, Any], u
     if cluster := one.get("cluster"):
         mine = (schema.targets.c.run_id == run, schema.targets.c.position == position)
         connection.execute(update(schema.targets).where(*mine).values(cluster_id=cluster))
+
+
+def _named(upload: Upload | None, name: str) -> Upload | None:
+    """Under the name that the result has now."""
+    if upload is None:
+        return None
+    return upload._replace(clusters=[structs.replace(one, name=name) for one in upload.clusters])
 
 
 def _open(path: Path) -> Store:

@@ -17,6 +17,7 @@ from sqlalchemy import select
 
 from pytest_kspec.results.verdict import Severity, Verdict
 from pytest_kspec.storage import schema
+from pytest_kspec.storage.among import among
 from pytest_kspec.storage.engine import Store
 
 _result, _subject, _check, _outcome = (
@@ -172,23 +173,16 @@ def _differing(
 
 
 def _short(execute: Any, keys: Sequence[int]) -> dict[int, _Short]:
-    found = {}
-    for start in range(0, len(keys), IDS):
-        some = keys[start : start + IDS]
-        statement = select(_result.id, _result.shape, _result.verdicts).where(_result.id.in_(some))
-        for key, shape, verdicts in execute(statement):
-            found[key] = _Short(shape, verdicts)
-    return found
+    statement = select(_result.id, _result.shape, _result.verdicts).where(among(_result.id, keys))
+    return {key: _Short(shape, verdicts) for key, shape, verdicts in execute(statement)}
 
 
 def _shapes(execute: Any, examples: Mapping[str, int]) -> dict[str, Shape]:
     """What each shape stands for. examples: shape → a result that has it."""
     rows: dict[int, list[tuple[str, str]]] = {}
-    keys = sorted(examples.values())
-    for start in range(0, len(keys), IDS):
-        statement = select(_check.result_id, _check.check_id, _check.severity).where(
-            _check.result_id.in_(keys[start : start + IDS])
-        )
-        for key, check, severity in execute(statement.order_by(_check.result_id, _check.position)):
-            rows.setdefault(key, []).append((check, severity))
+    statement = select(_check.result_id, _check.check_id, _check.severity).where(
+        among(_check.result_id, sorted(examples.values()))
+    )
+    for key, check, severity in execute(statement.order_by(_check.result_id, _check.position)):
+        rows.setdefault(key, []).append((check, severity))
     return {shape: tuple(rows.get(key, ())) for shape, key in examples.items()}

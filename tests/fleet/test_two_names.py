@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import Any
 
 import pytest
 
+from pytest_kspec.storage.fleetrun import preference
 from tests.fleet.conftest import Fleet, MakeFleet
 from tests.fleet.world import uid_of
 
@@ -68,3 +70,44 @@ def test_a_cluster_that_can_be_scanned_under_none_of_its_names_is_one_error(make
     (error,) = (found[name] for name in names if found[name]["outcome"] == "failed")
     assert (error["reason"], error["clusterId"]) == (WHY, uid_of(9))
     assert found["c-003"]["outcome"] == "scanned"
+
+
+@pytest.mark.parametrize("late", ["c-000", "c-002"])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_first_of_its_names_has_the_result_whichever_answers_first(
+    make_fleet: MakeFleet, late: str, shards: int
+) -> None:
+    """Groups of a report do not change with each run: they are by the labels of a name."""
+    names = ("c-000", "c-001", "c-002")
+    behaviour: dict[str, dict[str, Any]] = {name: {"uid": uid_of(9)} for name in names}
+    behaviour[late]["latency"] = 0.4
+    fleet = make_fleet(3, behaviour)
+    words = (
+        "scan",
+        "spec.yaml",
+        "--all-contexts",
+        f"--workers={shards}",
+        "-o",
+        "json",
+        "--report=json:all.json",
+    )
+    for _ in range(2):
+        said = fleet.run(*words)
+        assert said.code == 1, said.err
+        assert {row["name"]: row["outcome"] for row in said.json["clusters"]} == dict.fromkeys(
+            names[1:], "duplicate"
+        ) | {"c-000": "scanned"}
+        assert [group["label"] for group in said.json["groups"]] == ["env=prod", "region=eu"]
+        whole = json.loads((fleet.folder / "all.json").read_bytes())
+        assert [cluster["name"] for cluster in whole["clusters"]] == ["c-000"]
+    with sqlite3.connect(fleet.store) as connection:
+        assert connection.execute("SELECT name FROM kspec_clusters").fetchall() == [("c-000",)]
+        assert connection.execute("SELECT DISTINCT name FROM kspec_results").fetchall() == [("c-000",)]
+        held = "SELECT name, cluster_id FROM kspec_targets WHERE cluster_id IS NOT NULL"
+        assert connection.execute(held).fetchall() == [("c-000", uid_of(9))] * 2
+
+
+def test_what_describes_a_cluster_comes_before_the_cluster_itself() -> None:
+    refs = ["hub:a", "context:a", "context:b", "clusterprofile:x/a", "argocd:a", "target:kspec-system/z"]
+    ranked = sorted(refs, key=lambda ref: preference(ref[-1], ref))
+    assert ranked == [refs[5], refs[4], refs[3], refs[1], refs[2], refs[0]]
