@@ -136,6 +136,7 @@ class TestScope:
                 "key": "namespaceScope",
                 "reason": "1 of 2 namespaces are out of scope and not examined: web",
                 "location": "strict.yaml:8:3",
+                "names": ["web"],
             }
         ]
         findings = [f["resource"] for check in cluster["checks"] for f in check["findings"]]
