@@ -184,7 +184,7 @@ class ClusterScan:
         facts["names"] = notes.all_names(
             facts["scope"], facts["labels"], facts["templates"], *texts, *self._refused_annotations()
         )
-        return facts
+        return {key: str(value) for key, value in facts.items()}  # plain, to cross to other processes
 
     def _refused_annotations(self) -> tuple[str, ...]:
         """Annotations that mean to exempt and have no effect, and why."""
