@@ -44,7 +44,10 @@ def test_all_problems_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "error: a.yaml:1:1: x\nerror: a.yaml:2:1: y\n"
 
 
-def test_programs_get_all_names_of_what_was_not_evaluated(run_kspec: Kspec, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_programs_get_all_names_of_what_was_not_evaluated(
+    run_kspec: Kspec, tmp_path: Path, workers: tuple[str, ...]
+) -> None:
     """Sentences for people name the first eight."""
     folder = tmp_path / "manifests"
     folder.mkdir()
@@ -65,7 +68,7 @@ def test_programs_get_all_names_of_what_was_not_evaluated(run_kspec: Kspec, tmp_
         "apiVersion: kspec.dev/v1\nkind: ClusterSpecification\nmetadata: {name: s, version: 1.0.0}\n"
         "spec:\n  podSecurity: {enforce: baseline}\n  namespaceScope: {excludeNamespaces: [n1*]}\n"
     )
-    said = run_kspec("scan", spec_file, "--cluster", folder, "-o", "json")
+    said = run_kspec("scan", spec_file, "--cluster", folder, "-o", "json", *workers)
     noted = {one["key"]: one for one in json.loads(said.out)["clusters"][0]["notEvaluated"]}
     numbers = [f"{number:02}" for number in range(12)]
     paths = ("spec.a.containers[c]", "spec.b")
