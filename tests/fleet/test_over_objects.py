@@ -109,7 +109,7 @@ def test_two_workers_for_one_shard(make_fleet: MakeFleet, bucket: Path) -> None:
     fleet = make_fleet(4, behaviour, store=_store(bucket))
     assert fleet.run(*BEGIN, "--shards=1").code == 0
     both = [fleet.start("work", "--run=one", "--index=0") for _ in range(3)]
-    ended = [(one.communicate(timeout=180)[1], one.returncode) for one in both]
+    ended = [(one.communicate(timeout=300)[1], one.returncode) for one in both]
     assert [code for _, code in ended] == [0, 0, 0], ended
     assert fleet.outcomes() == dict.fromkeys(names[:3], "scanned") | {"c-003": "refused"}
     assert _files(bucket, "runs/one/outcomes") == ["0", "1", "2", "3"]
@@ -125,7 +125,7 @@ def test_two_who_make_the_rows_at_once(make_fleet: MakeFleet, bucket: Path) -> N
     assert fleet.run(*BEGIN, "--shards=1").code == 0
     assert fleet.run("work", "--run=one", "--index=0").code == 0
     several = [fleet.start("report", "-o", "json") for _ in range(3)]
-    said = [json.loads(one.communicate(timeout=180)[0])["clusters"] for one in several]
+    said = [json.loads(one.communicate(timeout=300)[0])["clusters"] for one in several]
     assert said[0] == said[1] == said[2]
     assert _files(bucket, "rows") == ["000000000001"]
 
@@ -272,7 +272,7 @@ def test_a_store_that_is_away(
         gate.shut()
         time.sleep(3)
         gate.open()
-        _, err = working.communicate(timeout=180)
+        _, err = working.communicate(timeout=300)
         assert working.returncode == 0, err
         assert fleet.outcomes() == dict.fromkeys(names, "scanned")
 
