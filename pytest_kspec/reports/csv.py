@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from functools import lru_cache
 
 from pytest_kspec.reports.shared import words
 from pytest_kspec.reports.shared.text import printable, value
@@ -89,6 +90,7 @@ def _identity(cluster: ClusterResult, check: CheckResult, finding: Finding) -> t
     return _cell(patch), fingerprint(cluster.id, check.id, finding)
 
 
+@lru_cache(4096)  # most are those of the row before
 def _cell(text: str) -> str:
     """One line of text that no spreadsheet takes for a formula."""
     text = printable(text)

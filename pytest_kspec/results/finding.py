@@ -26,7 +26,10 @@ class FindingStatus(StrEnum):
     @property
     def rank(self) -> int:
         """0 for open, which comes first in lists."""
-        return list(FindingStatus).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {status: rank for rank, status in enumerate(FindingStatus)}
 
 
 class AppliedExemption(Struct, frozen=True):

@@ -19,12 +19,15 @@ class Severity(StrEnum):
     @property
     def rank(self) -> int:
         """0 (low) to 3 (critical)."""
-        return list(Severity).index(self)
+        return _RANKS[self]
 
     @property
     def weight(self) -> int:
         """Weight in the score: 1, 2, 4, 8 (docs/reports.md, "Score")."""
         return 1 << self.rank
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}  # asked for with each finding of a report
 
 
 class Verdict(StrEnum):
