@@ -259,6 +259,30 @@ def test_nothing_to_evaluate_is_an_error(
         assert (allowed.code, allowed.err) == (0, "")
 
 
+MARKED = """
+import pytest
+from pytest_kspec import check
+@pytest.mark.skip(reason="not this quarter")
+@check(id="acme.named", title="Named", severity="low", remediation="Name it.")
+def test_named(workloads, findings):
+    '''Names matter.'''
+    for workload in workloads:
+        findings.add(workload, message="seen")
+"""
+
+
+def test_checks_that_a_mark_skips_are_said_to_be_skipped(
+    run_kspec: Kspec, write_spec: WriteSpec, manifests: Path, tmp_path: Path
+) -> None:
+    """There are objects; that none matches would be false."""
+    (tmp_path / "test_marked.py").write_text(MARKED)
+    spec = write_spec("checks: [test_marked.py]")
+    said = run_kspec("scan", spec, "--cluster", manifests, "-k", "acme")
+    assert (said.code, "NOTHING EVALUATED" in said.out) == (2, True)
+    assert "every check was skipped. Reason: not this quarter." in said.err
+    assert "no object matches" not in said.err
+
+
 def test_a_selection_of_which_nothing_was_evaluated_is_an_error(
     run_kspec: Kspec, write_spec: WriteSpec, manifests: Path
 ) -> None:

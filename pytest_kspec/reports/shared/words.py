@@ -10,7 +10,7 @@ from pytest_kspec.results.finding import FindingStatus
 from pytest_kspec.results.frameworks import ControlStatus, FrameworkSummary
 from pytest_kspec.results.result import CheckResult, ClusterResult, ScanResult, Summary
 from pytest_kspec.results.totals import Totals
-from pytest_kspec.results.verdict import Verdict
+from pytest_kspec.results.verdict import NOTHING_TO_EXAMINE, Verdict
 
 VERDICTS = {Verdict.ERROR: "Error", Verdict.FAIL: "Failed", Verdict.PASS: "Passed", Verdict.SKIP: "Skipped"}
 STATES = {
@@ -95,6 +95,10 @@ def nothing_evaluated(cluster: ClusterResult) -> str:
     """What is said of a result of which nothing was evaluated, as a problem."""
     spec = printable(f"{cluster.spec_name} {cluster.spec_version}".strip())
     what = f"{printable(cluster.name)}: nothing was evaluated for {spec}"
+    reasons = {check.reason for check in cluster.checks}
+    if reasons and NOTHING_TO_EXAMINE not in reasons:
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        return f"{what}: every check was skipped. Reason: {printable(min(reasons))}{more}."
     return f"{what}: no object matches its requirements. Check that this is the right cluster or folder."
 
 
