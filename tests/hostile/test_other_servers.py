@@ -149,9 +149,14 @@ def vault_at(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("block", "pause_s"), [(b"220-hello\r\n" * 1000, 0.0), (b"2", 0.05), (b"220-x\r\n", 0.05)]
+    ("block", "pause_s", "said"),
+    [
+        (b"220-hello\r\n" * 1000, 0.0, "answers with more than 256 KiB"),
+        (b"2", 0.05, "does not answer"),
+        (b"220-x\r\n", 0.05, "does not answer"),
+    ],
 )
-def test_a_mail_server_that_never_stops_greeting(block: bytes, pause_s: float) -> None:
+def test_a_mail_server_that_never_stops_greeting(block: bytes, pause_s: float, said: str) -> None:
     notifier = EmailNotifier.model_validate(
         {"from": "a@example.com", "to": ["b@example.com"], "host": "127.0.0.1", "tls": "none"}
     )
@@ -169,4 +174,4 @@ def test_a_mail_server_that_never_stops_greeting(block: bytes, pause_s: float) -
         patience = Patience(0, BOUND_S, time.monotonic() + LONG_S)
         error = outcome(lambda: email.send(EmailMessage(), there, "", Guard(), patience, "mail"))
     assert isinstance(error, NotDelivered)
-    assert "does not answer" in str(error)
+    assert said in str(error)
