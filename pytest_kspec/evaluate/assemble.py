@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec.structs import replace
 
+from pytest_kspec import typed
 from pytest_kspec.clock import now
 from pytest_kspec.evaluate.scan import SpecRun
 from pytest_kspec.kube.reference import ResourceRef
@@ -121,7 +121,7 @@ def _frameworks(spec: SpecRun, checkset: CheckSet) -> tuple[PlannedFramework, ..
 def _left_out(spec: SpecRun, facts: Mapping[str, str], moment: datetime) -> Iterator[NotEvaluated]:
     """What a scope, a time, a version that is too new or a foreign kind leaves out of this run."""
     asked = spec.spec.spec.pod_security
-    names = msgspec.json.decode(facts["names"], type=dict[str, list[str]]) if facts["names"] else {}
+    names = typed.from_json(facts["names"], dict[str, list[str]]) if facts["names"] else {}
     unpinned = asked is not None and asked.enforce is not None and asked.version is None
     for key, why in (
         (STANDARDS, newer_standards(facts["version"]) if unpinned else ""),
