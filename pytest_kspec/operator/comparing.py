@@ -78,7 +78,7 @@ class Comparing:
         if not engines:
             looking.no_policies()  # nothing is to be there, and the operator removes what is
             return
-        settled = engineturn.Settled.of(item)
+        settled = engineturn.Settled.of(item, spec)
         asked = enforcing.Asked(self._checks, self._access.name, self._options)
         wanted = enforcing.wanted_of(spec, writer, asked, now)
         for name in engines:

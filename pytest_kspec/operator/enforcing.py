@@ -83,6 +83,14 @@ def asks(spec: LoadedSpec) -> bool:
 
 def enforce(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, now: datetime) -> Enforced:
     """Make it so, and read back. Raises KspecError where nothing was done; else `failure` says what was not."""
+    told = _brought(spec, settled, writer, asked, now)
+    if "enforcement" not in told.fields:
+        return told
+    marked = {**told.fields["enforcement"], status.DIGEST: settled.digest}
+    return told._replace(fields={**told.fields, "enforcement": marked})
+
+
+def _brought(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, now: datetime) -> Enforced:
     names = asked_engines(spec)
     if not names:
         removal = remove(spec.name, writer) if asked.held else Removal()

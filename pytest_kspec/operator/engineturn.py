@@ -21,6 +21,7 @@ from pytest_kspec.operator import driftsaid, removing, status
 from pytest_kspec.operator.events import Warned
 from pytest_kspec.operator.removing import Removed, pruned
 from pytest_kspec.operator.status import Note
+from pytest_kspec.spec.loading import LoadedSpec
 
 Object = dict[str, Any]
 
@@ -31,17 +32,22 @@ _HELD_BACK = "failure policy Ignore until the webhook serves this specification"
 
 
 class Settled(NamedTuple):
-    """The status before: whether policies of this generation and mode were applied."""
+    """The status before: whether policies of this generation and mode were applied.
+
+    digest: `status.digest_of` the specification now
+    """
 
     generation: int
     before: Mapping[str, Any]
     uid: str = ""
+    digest: str = ""
 
     @classmethod
-    def of(cls, item: Object) -> Settled:
+    def of(cls, item: Object, spec: LoadedSpec) -> Settled:
         """What a ClusterSpecification says of itself."""
         metadata = item["metadata"]
-        return cls(metadata.get("generation", 0), status.status_of(item), metadata.get("uid", ""))
+        before, uid = status.status_of(item), metadata.get("uid", "")
+        return cls(metadata.get("generation", 0), before, uid, status.digest_of(spec))
 
     def applied(self, engines: Sequence[str]) -> bool:
         """Whether these engines, and no others, were brought to this generation."""
@@ -49,6 +55,7 @@ class Settled(NamedTuple):
         return (
             isinstance(was, dict)
             and was.get("engines") == list(engines)
+            and was.get(status.DIGEST) == self.digest
             and self.before.get("observedGeneration") == self.generation
         )
 

@@ -125,7 +125,7 @@ class OwnCluster:
     def _enforce(self, found: Object, spec: LoadedSpec, now: datetime) -> enforcing.Enforced:
         if enforcing.asks(spec):
             self._holding.hold(found)
-        settled = engineturn.Settled.of(found)
+        settled = engineturn.Settled.of(found, spec)
         warned = self._warned.setdefault(spec.name, Warned())
         asked = enforcing.Asked(self._checkset, self._access.name, self._options, is_held(found), warned)
 

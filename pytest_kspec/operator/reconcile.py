@@ -21,11 +21,12 @@ from pytest_kspec.errors import KspecError, SourceError, SpecError
 from pytest_kspec.kube.resources import ResourceType
 from pytest_kspec.operator import enforcing, fleetstatus, remotestatus, status
 from pytest_kspec.operator.board import Board
-from pytest_kspec.operator.controller import TARGETS, Concerned, Given, Right, kspec_kind
+from pytest_kspec.operator.controller import TARGETS, Concerned, Given, Right, kspec_kind, mark
 from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.operator.events import tell
 from pytest_kspec.operator.fleetruns import Setup
 from pytest_kspec.operator.fleets import Fleets, is_elsewhere
+from pytest_kspec.operator.heirs import heirs
 from pytest_kspec.operator.holding import Holding, held_by_others, is_held
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.owncluster import OwnCluster, is_idle
@@ -106,7 +107,7 @@ class Reconciler:
         self._access = access
         self._checkset = checkset
         self._known = known
-        self.others = {TARGETS: self._concerned, SPECIFICATIONS: _stripped}
+        self.others = {TARGETS: self._concerned, SPECIFICATIONS: self._changed}
         self._settings = settings
         self._seen = seen
         self._board = board if board is not None else Board()
@@ -118,6 +119,7 @@ class Reconciler:
         # Of those that this process looked at: what it said of others is not known to it. A status may not say it,
         # where a run had no result.
         self._elsewhere_before: dict[str, bool] = {}
+        self._digests: dict[str, str] = {}  # of each as it was last scanned, or first seen
         self._holding = Holding(access, settings.removal_s)
         self._turns = Turns(settings.interval_s, paced, self._skipped)
         self._own = OwnCluster(
@@ -142,6 +144,7 @@ class Reconciler:
             self._fleets.forget(name)
             self._remote.forget(name)
             self._elsewhere_before.pop(name, None)
+            self._digests.pop(name, None)
             self._own.forget(name)
             self._history.forget(spec=name)
             self._turns.pace(name, None)
@@ -188,7 +191,7 @@ class Reconciler:
         self._turns.pace(name, None)
         if self._seen is not None:
             self._seen.enforced(name, asked_mode(spec))
-        due = self._turns.due(found, now)
+        due = self._due(found, spec, now)
         unsettled = status.condition(before, status.ENFORCED).get("reason") in status.UNSETTLED
         if due > 0:
             tell(self._access, found, self._results.go_on(name))
@@ -219,6 +222,21 @@ class Reconciler:
     def _concerned(self, before: Object | None, now: Object | None) -> Iterable[Key]:
         """Specifications that a change of a ClusterTarget is a reason to look at."""
         return remotestatus.concerned(before, now, {("", name): item for name, item in self._known().items()})
+
+    def _changed(self, before: Object | None, now: Object | None) -> Iterable[Key]:
+        """The same of a change of a specification, beside that of its own generation."""
+        keys = _stripped(before, now)
+        named = now or before
+        if named is not None and mark(before) != mark(now):
+            keys += [("", name) for name in heirs(named["metadata"]["name"], self._known())]
+        return keys
+
+    def _due(self, found: Object, spec: LoadedSpec, now: datetime) -> float:
+        """Seconds until it is to be scanned; 0 or less: now, as where one that it is based on changed."""
+        digest = status.digest_of(spec)
+        if self._digests.setdefault(spec.name, digest) != digest:
+            return 0.0
+        return self._turns.due(found, now)
 
     def _find(self, name: str) -> Object | None:
         return self._access.do(lambda writer: writer.find(RESOURCE_VERSION, SPEC_KIND, name))
@@ -257,7 +275,7 @@ class Reconciler:
         policies = self._remote.step(found, spec)
         if not policies.held:
             self._holding.let_go(found)
-        due = self._turns.due(found, clock.now())
+        due = self._due(found, spec, clock.now())
         told = [*policies.notes, *(self._history.lost(Subject(spec.name)) if due <= 0 else ())]
         step = self._fleets.step(found, spec, due)
         if step.failure is not None and is_idle(spec, self._checkset):
@@ -270,6 +288,7 @@ class Reconciler:
         now = clock.now()
         fields = {**status.NO_RESULT, **step.fields, **policies.fields}
         if step.ended:
+            self._digests[spec.name] = status.digest_of(spec)
             fields |= self._turns.fields(found, None)
             self._turns.ended(found, step.began or now)
         if not self._write(found, now, [*step.said, *policies.said], fields, [*step.notes, *told]):
@@ -282,6 +301,8 @@ class Reconciler:
     def _here(self, found: Object, spec: LoadedSpec, *, scan: bool) -> float:
         """It is for the operator's own cluster, and has its turn."""
         turn = self._own.turn(found, spec, scan=scan)
+        if scan:
+            self._digests[spec.name] = status.digest_of(spec)
         if turn.is_over:
             tell(self._access, found, turn.notes)
             return 0.0

@@ -31,7 +31,7 @@ from pytest_kspec.fleet.enforcing import Order, Synced
 from pytest_kspec.fleet.targets.clustertargets import API_VERSION, KIND, target_of
 from pytest_kspec.fleet.targets.hub import Hub
 from pytest_kspec.fleet.targets.model import Target
-from pytest_kspec.operator import remotestatus
+from pytest_kspec.operator import remotestatus, status
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.remotestatus import AWAY, DENIED, DIFFERS, FAILED, OK, WAITING, Left, Member, Told
 from pytest_kspec.operator.remoteturn import Turn, Work
@@ -172,6 +172,8 @@ class Remote:
         looks: list[Key] = []
         again = self._settings.interval_s
         clusters: set[str] = set()
+        digest = status.digest_of(spec)
+        of_spec = remotestatus.mark_of(found), digest
         for key in keys:
             target, obj = self._target(key, known[key]), known[key]
             uid = remotestatus.uid_of(obj)
@@ -191,7 +193,7 @@ class Remote:
                     Member(target.name, AWAY, f"since {since}") if since else Member(target.name, WAITING)
                 )
                 continue
-            current = remotestatus.is_current(entry, found, spec, obj)
+            current = remotestatus.is_current(entry, found, spec, digest, obj)
             state = (
                 str(entry.get("state", WAITING))
                 if current or entry.get("state") in (FAILED, AWAY)
@@ -200,7 +202,7 @@ class Remote:
             members.append(
                 Member(target.name, state, str(entry.get("message") or ""), int(entry.get("policies") or 0))
             )
-            wait = self._wait(spec.name, key, (remotestatus.mark_of(found), remotestatus.mark_of(obj)), state)
+            wait = self._wait(spec.name, key, (of_spec, remotestatus.mark_of(obj)), state)
             if wait > 0:
                 again = min(again, wait)
             elif current and state in (
@@ -286,7 +288,7 @@ class Remote:
             raise SourceUnavailable(f"no thread could be started: {error}.", where=spec.name) from error
 
     def _thread(self, found: Object, spec: LoadedSpec, work: Work) -> None:
-        marks = self._marks(found, work)
+        marks = self._marks(found, spec, work)
         began = time.monotonic()
         try:
             with self._slots:
@@ -310,12 +312,13 @@ class Remote:
                 self._tried = {one: kept for one, kept in self._tried.items() if one[1] in known}
             self._again(spec.name)
 
-    def _marks(self, found: Object, work: Work) -> dict[Key, Any]:
+    def _marks(self, found: Object, spec: LoadedSpec, work: Work) -> dict[Key, Any]:
         """What `_wait` compares, of each cluster that is to have its turn."""
         known = self._known()
         marks = {key: remotestatus.mark_of(known[key]) for key in (*work.remove, *work.drop) if key in known}
+        of_spec = remotestatus.mark_of(found), status.digest_of(spec)
         return marks | {
-            key: (remotestatus.mark_of(found), remotestatus.mark_of(known[key]))
+            key: (of_spec, remotestatus.mark_of(known[key]))
             for key in (*work.apply, *work.look)
             if key in known
         }

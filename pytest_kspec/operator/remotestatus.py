@@ -140,12 +140,18 @@ def uid_of(target: Mapping[str, Any]) -> str:
     return str(status_of(target).get("uid") or "")
 
 
-def is_current(entry: Object, found: Mapping[str, Any], spec: LoadedSpec, target: Mapping[str, Any]) -> bool:
-    """Whether what was applied is of this specification as it is now, and of the cluster that is there now."""
+def is_current(
+    entry: Object, found: Mapping[str, Any], spec: LoadedSpec, digest: str, target: Mapping[str, Any]
+) -> bool:
+    """Whether what was applied is of this specification as it is now, and of the cluster that is there now.
+
+    digest: `status.digest_of` the specification
+    """
     metadata = found["metadata"]
     return (
         entry.get("specificationUID") == metadata.get("uid")
         and entry.get("generation") == metadata.get("generation")
+        and entry.get(status.DIGEST) == digest
         and entry.get("clusterUID", "") == uid_of(target)
         and entry.get("engines") == list(asked_engines(spec))
     )
@@ -161,7 +167,13 @@ def corrections(entry: Object, now: datetime) -> list[str]:
 
 
 def recorded(
-    one: Synced, before: Object, found: Mapping[str, Any], spec: LoadedSpec, cluster: str, now: datetime
+    one: Synced,
+    before: Object,
+    found: Mapping[str, Any],
+    spec: LoadedSpec,
+    digest: str,
+    cluster: str,
+    now: datetime,
 ) -> Object:
     """The record of what was done, or seen, on a cluster. Of one that does not answer the last one stays."""
     state = DIFFERS if one.failed and not one.error and not one.changes else one.state
@@ -174,6 +186,7 @@ def recorded(
             "specification": spec.name,
             "specificationUID": metadata.get("uid"),
             "generation": metadata.get("generation"),
+            status.DIGEST: digest,
             "clusterUID": cluster,
             "engines": list(asked_engines(spec)),
             "mode": one.mode,

@@ -81,6 +81,8 @@ class Turn:
     def __init__(self, remote: Records, found: Object, spec: LoadedSpec) -> None:
         self._remote, self._found, self._spec = remote, found, spec
         self._name = spec.name
+        self._digest = status.digest_of(spec)
+        self._mark = remotestatus.mark_of(found), self._digest
 
     def do(self, work: Work) -> None:
         """Raises KspecError; what was done stays done, and is recorded."""
@@ -209,9 +211,7 @@ class Turn:
             self._keep(one, key, obj, corrected=key in corrected and changed, engines=there_now)
         for name in waits:
             key, _, obj = there[name]
-            self._remote.tried(
-                self._name, key, (remotestatus.mark_of(self._found), remotestatus.mark_of(obj))
-            )
+            self._remote.tried(self._name, key, (self._mark, remotestatus.mark_of(obj)))
             entry = {**self._remote.entry(self._name, key), "state": WAITING, "message": _STOPPED}
             self._remote.record(self._name, key, entry, obj)
         mode = asked_mode(self._spec)
@@ -274,15 +274,13 @@ class Turn:
         now = clock.now()
         before = self._remote.entry(self._name, key)
         uid = remotestatus.uid_of(obj)
-        entry = remotestatus.recorded(one, before, self._found, self._spec, uid, now)
+        entry = remotestatus.recorded(one, before, self._found, self._spec, self._digest, uid, now)
         if engines:
             entry["engines"] = list(engines)
         if corrected:
             entry["corrected"] = [*remotestatus.corrections(entry, now), status.stamp(now)]
         boundary = one.boundary.timestamp() if one.boundary is not None else None
-        self._remote.tried(
-            self._name, key, (remotestatus.mark_of(self._found), remotestatus.mark_of(obj)), boundary
-        )
+        self._remote.tried(self._name, key, (self._mark, remotestatus.mark_of(obj)), boundary)
         self._remote.record(self._name, key, entry, obj)
         if entry["state"] in (OK, DIFFERS):
             self._remote.compared(one, uid, len(one.problems) if entry["state"] == DIFFERS else 0)

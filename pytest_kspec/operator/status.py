@@ -6,14 +6,18 @@ a verdict of yesterday. Times of transition stay while a condition stays.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import pytest_kspec
 from pytest_kspec.errors import KspecError, SourceUnavailable
 from pytest_kspec.results.result import ClusterResult
 from pytest_kspec.results.verdict import Verdict
+from pytest_kspec.spec.loading import LoadedSpec
 
 Object = dict[str, Any]
 
@@ -34,6 +38,9 @@ NOTHING_TO_ENFORCE = "NothingToEnforce"
 LEAVING = "BeingDeleted"
 DRIFT_FOUND, NO_DRIFT, NOT_COMPARED = "DriftFound", "NoDrift", "NotCompared"
 
+DIGEST = "specificationDigest"
+"""Beside policies that were applied: for what."""
+
 NO_RESULT: Object = {"complianceScore": None, "summary": None, "nextScanTime": None}
 """Fields of what is not known where a scan has no result."""
 LONGEST_MESSAGE = 1024
@@ -41,6 +48,12 @@ _SOON_S, _LATER_S = 5.0, 30.0  # how soon policies that others have to put in fo
 _SOON_FOR_S = 60.0
 _LISTED = 5  # of what differs
 _WORST = 5  # requirements that a message names
+
+
+def digest_of(spec: LoadedSpec) -> str:
+    """Another one where the specification, one that it is based on, or kspec changed; a generation is its own only."""
+    facts = [pytest_kspec.__version__, spec.version, spec.tree.plain()]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 def status_of(found: Mapping[str, Any]) -> Object:

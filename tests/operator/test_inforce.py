@@ -25,9 +25,10 @@ def enforced(hub: Hub) -> tuple[tuple[str, str], str, str]:
 def counted(hub: Hub) -> int:
     """What `summary` says of policies in force."""
     found = hub.specs.get("sturdy")
+    spec = spec_from_part(found["spec"], name="sturdy")
     made = enforcing.enforce(
-        spec_from_part(found["spec"], name="sturdy"),
-        engineturn.Settled.of(found),
+        spec,
+        engineturn.Settled.of(found, spec),
         hub.writer,
         enforcing.Asked(load_checks, hub.specs.plane.name),
         hub.now,

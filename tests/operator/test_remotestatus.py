@@ -58,11 +58,12 @@ def test_the_shortest_interval_of_the_clusters_holds() -> None:
 
 def test_what_is_recorded_of_a_cluster() -> None:
     done = Synced("a", "s", {"create": 2}, 1, mode="audit")
-    entry = remotestatus.recorded(done, {}, FOUND, SPEC, "k-1", NOW)
+    entry = remotestatus.recorded(done, {}, FOUND, SPEC, "d", "k-1", NOW)
     assert entry == {
         "specification": "s",
         "specificationUID": "u-1",
         "generation": 3,
+        "specificationDigest": "d",
         "clusterUID": "k-1",
         "engines": ["vap"],
         "mode": "audit",
@@ -70,29 +71,30 @@ def test_what_is_recorded_of_a_cluster() -> None:
         "state": "ok",
         "since": stamp(NOW),
     }
-    assert remotestatus.is_current(entry, FOUND, SPEC, target("a", uid="k-1"))
-    assert not remotestatus.is_current(entry, FOUND, SPEC, target("a", uid="k-2")), "it was built anew"
+    assert remotestatus.is_current(entry, FOUND, SPEC, "d", target("a", uid="k-1"))
+    assert not remotestatus.is_current(entry, FOUND, SPEC, "d", target("a", uid="k-2")), "it was built anew"
+    assert not remotestatus.is_current(entry, FOUND, SPEC, "e", target("a", uid="k-1")), "its base changed"
     for metadata in ({"uid": "u-2", "generation": 3}, {"uid": "u-1", "generation": 4}):
-        assert not remotestatus.is_current(entry, {"metadata": metadata}, SPEC, target("a", uid="k-1"))
+        assert not remotestatus.is_current(entry, {"metadata": metadata}, SPEC, "d", target("a", uid="k-1"))
     # Nothing happened: not even the time is another one.
     later = NOW + timedelta(minutes=5)
     assert (
         remotestatus.recorded(
-            Synced("a", "s", {"keep": 2}, 1, mode="audit"), entry, FOUND, SPEC, "k-1", later
+            Synced("a", "s", {"keep": 2}, 1, mode="audit"), entry, FOUND, SPEC, "d", "k-1", later
         )
         == entry
     )
     # It does not answer: what was applied stays known.
     away = remotestatus.recorded(
-        Synced("a", "s", {}, error="no route", away=True), entry, FOUND, SPEC, "k-1", later
+        Synced("a", "s", {}, error="no route", away=True), entry, FOUND, SPEC, "d", "k-1", later
     )
     assert away == {**entry, "state": "away", "message": "no route", "since": stamp(later)}
     changed = remotestatus.recorded(
-        Synced("a", "s", {}, 1, ("mode: deny",)), entry, FOUND, SPEC, "k-1", later
+        Synced("a", "s", {}, 1, ("mode: deny",)), entry, FOUND, SPEC, "d", "k-1", later
     )
     assert (changed["state"], changed["message"]) == ("differs", "mode: deny")
     failed = remotestatus.recorded(
-        Synced("a", "s", {"create": 1}, 0, ("not in force",)), {}, FOUND, SPEC, "", NOW
+        Synced("a", "s", {"create": 1}, 0, ("not in force",)), {}, FOUND, SPEC, "d", "", NOW
     )
     assert failed["state"] == "failed"
 

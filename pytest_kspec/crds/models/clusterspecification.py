@@ -44,6 +44,11 @@ class EnforcementStatus(StrictModel):
     active: Flag = Field(False, description="Whether policies are applied.")
     mode: str = Field("", description="Mode of the applied policies.")
     engines: list[str] = Field(default_factory=list, description="Engines whose policies are applied.")
+    specification_digest: str = Field(
+        "",
+        description="Digest of the specification and its bases, and of the version of kspec, for which policies were "
+        "applied.",
+    )
     policies_generated: Count = Field(
         0, description="Number of policies that are generated from the specification."
     )

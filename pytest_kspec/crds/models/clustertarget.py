@@ -107,6 +107,11 @@ class TargetPolicies(StrictModel):
         "", alias="specificationUID", description="UID of the ClusterSpecification."
     )
     generation: Count = Field(0, description="Generation of the ClusterSpecification that was applied.")
+    specification_digest: str = Field(
+        "",
+        description="Digest of the ClusterSpecification and its bases, and of the version of kspec, for which policies "
+        "were applied.",
+    )
     cluster_uid: str = Field("", alias="clusterUID", description="UID of the cluster that it was applied to.")
     state: Literal["waiting", "ok", "differs", "away", "failed"] = Field(
         "waiting",
