@@ -71,9 +71,12 @@ def _state() -> dict[str, Any]:
         "traces": tracing.is_on(),
         "zone": time.tzname,
         "modules": sorted(name for name in sys.modules if "check" in name),
-        "threads": threading.active_count(),
-        "files": len(os.listdir("/proc/self/fd")),
     }
+
+
+def _counts() -> tuple[int, int]:
+    """Threads and open files."""
+    return threading.active_count(), len(os.listdir("/proc/self/fd"))
 
 
 def _mask() -> int:
@@ -96,6 +99,17 @@ def _unchanged(run: Callable[[], object]) -> None:
     run()
     after = _state()
     assert [name for name in before if before[name] != after[name]] == []
+    assert _is_left_once_only(run), "threads or files stay open"
+
+
+def _is_left_once_only(run: Callable[[], object]) -> bool:
+    """What a run leaves open is one more after each of them; other tests' servers open and close theirs meanwhile."""
+    for _ in range(5):
+        threads, files = _counts()
+        run()
+        if _counts()[0] <= threads and _counts()[1] <= files:
+            return True
+    return False
 
 
 _FROM_THE_FIRST = (
