@@ -164,7 +164,7 @@ class ObjectRuns:
             if held is None:
                 if position in holders:  # it gave way already, and has its outcome
                     return Held(holders[-1])
-                shard = state.shards.get(holders[-1], _shard(state.head, holders[-1]))
+                shard = shard_of(state, holders[-1])
                 moves = len(self.journal.names(f"{_name(run, 'moved', position)}/"))
                 self.journal.create(_name(run, "moved", position, f"{moves:06}-{shard}"), {})
                 return Held(holders[-1], waits=True)
@@ -208,12 +208,7 @@ def _prefer(
 
 def shard_of(state: State, position: int) -> int:
     """In which shard a cluster is now."""
-    return state.shards.get(position, _shard(state.head, position))
-
-
-def _shard(head: Mapping[str, Any], position: int) -> int:
-    targets: Sequence[Mapping[str, Any]] = head["targets"]
-    return int(targets[position]["shard"])
+    return state.shards.get(position, int(state.head["targets"][position]["shard"]))
 
 
 def _folder(run: str) -> str:

@@ -55,10 +55,7 @@ def put(place: str, name: str, document: bytes) -> str:
 
     The same document gives the same bytes, unless they are encrypted.
     """
-    packed = gzip.compress(document, mtime=0)
-    if envelope.is_wanted():
-        packed = envelope.seal(packed, name, envelope.keys())
-    _write(place, name, packed)
+    _write(place, name, pack(document, name))
     return f"{place}/{name}"
 
 
@@ -67,9 +64,7 @@ def put_once(place: str, name: str, document: bytes) -> tuple[str, str]:
 
     Raises StoreError, UsageError.
     """
-    packed = gzip.compress(document, mtime=0)
-    if envelope.is_wanted():
-        packed = envelope.seal(packed, name, envelope.keys())
+    content = pack(document, name)
     where = f"{place}/{name}"
     with errors(place):
         import obstore
@@ -78,7 +73,7 @@ def put_once(place: str, name: str, document: bytes) -> tuple[str, str]:
         if not place.startswith(S3):
             os.makedirs(place, mode=0o700, exist_ok=True)
         try:
-            obstore.put(open_place(place), name, packed, mode="create", use_multipart=False)
+            obstore.put(open_place(place), name, content, mode="create", use_multipart=False)
         except AlreadyExistsError:
             document = _document(where)
     return where, hashlib.sha256(document).hexdigest()
@@ -106,13 +101,23 @@ def get(where: str, sha256: str) -> bytes:
 
 
 def _document(where: str) -> bytes:
-    packed = _read(where)
-    if envelope.is_sealed(packed):
-        packed = envelope.open_sealed(packed, _split(where)[1], envelope.keys(), where)
+    return unpack(_read(where), _split(where)[1], where)
+
+
+def pack(document: bytes, name: str, level: int = 9) -> bytes:
+    """As it is kept under a name: compressed, and encrypted where a key is named. Raises StoreError, UsageError."""
+    content = gzip.compress(document, level, mtime=0)
+    return envelope.seal(content, name, envelope.keys()) if envelope.is_wanted() else content
+
+
+def unpack(content: bytes, name: str, where: str, what: str = "report") -> bytes:
+    """The document that is kept under a name. what: it is, for errors. Raises StoreError, UsageError."""
+    if envelope.is_sealed(content):
+        content = envelope.open_sealed(content, name, envelope.keys(), where)
     try:
-        return gzip.decompress(packed)
+        return gzip.decompress(content)
     except (OSError, EOFError) as error:
-        raise StoreError(f"the report is damaged: {error}.", where=where) from error
+        raise StoreError(f"the {what} is damaged: {error}.", where=where) from error
 
 
 def rewrap(where: str, keys: envelope.Keys) -> bool:

@@ -10,7 +10,6 @@ database as its next version. Of two who do that at once one is told that there 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
 import sqlite3
 import tempfile
@@ -23,11 +22,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import structs
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 
 from pytest_kspec.errors import KspecError, NoStore, StoreError, UsageError
 from pytest_kspec.results.result import ScanResult
-from pytest_kspec.storage import envelope, fleet, objects, schema
+from pytest_kspec.storage import fleet, objects, schema
 from pytest_kspec.storage.address import Address
 from pytest_kspec.storage.engine import Store, open_address
 from pytest_kspec.storage.fleetobjects import targets_in
@@ -95,9 +94,12 @@ class ReplicaStore(Store):
                 done = store.write(work)
             if self._keep(number + 1, path, began):
                 return done
-        raise StoreError("others write to this store all the time.", where=self.address.shown)
+        raise self._never(f"other processes changed this store during each of {_TRIES} attempts.")
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    def _never(self, what: str) -> StoreError:
+        return StoreError(what, where=self.address.shown, fix="Try again later.")
 
     def _viewed(self) -> Store:
         if self._view is None:
@@ -127,7 +129,7 @@ class ReplicaStore(Store):
                 store.close()
                 raise
             return store
-        raise StoreError("others write to this store all the time.", where=self.address.shown)
+        raise self._never(f"other processes changed this store during each of {_TRIES} attempts.")
 
     def _newest(self) -> tuple[int, Path]:
         """The newest version in a file, with its number; an empty database for 0. Raises StoreError, NoStore."""
@@ -141,7 +143,7 @@ class ReplicaStore(Store):
             if content is not None:  # else it was replaced by newer ones since
                 break
         else:
-            raise StoreError("its newest version cannot be read.", where=self.address.shown)
+            raise self._never(f"the database was replaced during each of {_TRIES} attempts to read it.")
         path = self._file()
         if content is None:
             if not self._create and not self.objects.ids():
@@ -152,7 +154,8 @@ class ReplicaStore(Store):
                 )
             open_address(_address(path, self.address), create=True).close()
             return 0, path
-        path.write_bytes(_unpacked(content, names[-1], self.address.shown))
+        where = f"{self.address.shown}/{names[-1]}"
+        path.write_bytes(objects.unpack(content, names[-1], where, "database"))
         return int(names[-1].rpartition("/")[2]), path
 
     def _file(self) -> Path:
@@ -169,9 +172,7 @@ class ReplicaStore(Store):
         began: when the one before was read. Raises StoreError, UsageError.
         """
         name = f"{_ROWS}/{number:012}"
-        content = gzip.compress(_content(path), 1, mtime=0)
-        if envelope.is_wanted():
-            content = envelope.seal(content, name, envelope.keys())
+        content = objects.pack(_content(path), name, 1)
         journal = self.objects.journal
         journal.prove()
         if time.monotonic() - began > _LONGEST_S or not journal.create_bytes(name, content):
@@ -183,7 +184,7 @@ class ReplicaStore(Store):
     def _unknown(self, store: Store) -> tuple[list[tuple[str, State]], list[tuple[str, State]]]:
         """Runs without rows: those that ended, in the order in which they began, and the others."""
         with store.read() as connection:
-            known = set(connection.execute(schema.fleet_runs.select()).scalars())
+            known = set(connection.execute(select(schema.fleet_runs.c.id)).scalars())
         found = []
         for run in self.objects.ids():
             if run not in known and (state := self.objects.state(run)) is not None:
@@ -271,12 +272,3 @@ def _content(path: Path) -> bytes:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path.read_bytes()
-
-
-def _unpacked(content: bytes, name: str, where: str) -> bytes:
-    if envelope.is_sealed(content):
-        content = envelope.open_sealed(content, name, envelope.keys(), where)
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError) as error:
-        raise StoreError(f"the object is damaged: {error}.", where=f"{where}/{name}") from error
