@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pytest_kspec.enforce.decide import MOST_LISTED, decide
 from pytest_kspec.enforce.decision import counted
 from pytest_kspec.kube.resources import SECURITY_PREFIXES
 from pytest_kspec.webhook.judging import say
+from tests.calls import calls_of
 from tests.webhook.reviewing import CONTAINER, NOW, forbid, pod, policies, policy, request, response
 
 STRICT = Path(__file__).parents[2] / "benchmarks" / "strict.yaml"
@@ -68,21 +68,10 @@ def part() -> Any:
 
 
 def work(part: Any, obj: Any) -> tuple[Any, Any]:
-    """Calls of functions, of Python and of C, until everything is said about a new webhook's first review."""
+    """Calls of functions until everything is said about a new webhook's first review."""
     made = policies(policy(part), policy(part, "audit", name="audits"))
     asked = request(obj)
-    calls = 0
-
-    def count(frame: Any, event: str, argument: Any) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        said = say(asked, decide(asked, made, NOW), made, "", NOW)
-    finally:
-        sys.setprofile(None)
-    return calls, said
+    return calls_of(lambda: say(asked, decide(asked, made, NOW), made, "", NOW))
 
 
 @pytest.mark.parametrize("name", LARGE)
