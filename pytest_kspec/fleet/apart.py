@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import traceback
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -20,11 +21,15 @@ T = TypeVar("T")
 
 
 def apart(work: Callable[[], T]) -> T:
-    """What it returns, as a copy. Raises KspecError as it does; StoreError where its process is ended."""
+    """What it returns, as a copy.
+
+    Raises KspecError as it does, StoreError where its process is ended, and RuntimeError for any other exception.
+    """
     reads, writes = os.pipe()
     parent = os.getpid()
     pid = os.fork()
     if not pid:
+        code = 1
         try:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what the worker is told is for the worker
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -32,8 +37,9 @@ def apart(work: Callable[[], T]) -> T:
             os.close(reads)
             with os.fdopen(writes, "wb") as out:
                 out.write(_answer(work))
+            code = 0
         finally:
-            os._exit(0)
+            os._exit(code)
     os.close(writes)
     with os.fdopen(reads, "rb") as answers:
         content = answers.read()
@@ -44,6 +50,8 @@ def apart(work: Callable[[], T]) -> T:
     if done:
         answer: T = value
         return answer
+    if isinstance(value, str):
+        raise RuntimeError(value)
     kind, what, where, fix = value
     raise kind(what, where=where, fix=fix)
 
@@ -53,3 +61,7 @@ def _answer(work: Callable[[], object]) -> bytes:
         return pickle.dumps((True, work()))
     except KspecError as error:
         return pickle.dumps((False, (type(error), error.what, error.where, error.fix)))
+    except Exception as error:  # noqa: BLE001 - a fault of kspec, for which waiting for the store is no use
+        return pickle.dumps(
+            (False, "".join(traceback.format_exception(error)))
+        )  # not all of them can be pickled
