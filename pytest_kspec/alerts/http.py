@@ -175,7 +175,7 @@ def _check_literal(guard: Guard, host: str, where: str) -> None:
     """
     host = host.rstrip(".")
     if "%" in host and ":" not in host:
-        raise SourceError("the name of the server has a '%'.", where=where)
+        raise SourceError("the host name must not contain '%'.", where=where)
     try:
         address = str(ipaddress.ip_address(host))
     except ValueError:

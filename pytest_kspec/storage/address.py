@@ -82,7 +82,9 @@ def parse_address(text: str, *, option: str = "--kspec-store", objects: bool = F
     elif scheme[1] == "s3":
         if not objects:
             raise UsageError(
-                "only 'kspec fleet' and 'kspec history' use a store in S3.", where=option, fix=_FORMS
+                "only 'kspec fleet' and 'kspec history' (except 'add') can use a store in S3.",
+                where=option,
+                fix=_FORMS,
             )
         from pytest_kspec.storage.objects import check_place
 

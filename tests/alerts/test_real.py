@@ -176,15 +176,15 @@ def test_a_server_that_does_not_stop_talking_is_given_up(begin: bytes) -> None:
     talking.start()
     to = {"host": "127.0.0.1", "port": server.getsockname()[1], "tls": "none", "retryAttempts": 0}
     said = send({"email": {**to, "from": "kspec@example.com", "to": ["oncall@example.com"]}}, firing())
-    assert said == "the notifier email: the server answers with more than 256 KiB."
+    assert said == "the notifier email: the replies of the server are longer than 256 KiB."
     talking.join(20)
     assert sent < 100 << 20  # beside what the kernel holds
 
 
 ODD_LOGINS = [
     ("CRAM-MD5", b"334 !!!!x", "passw0rd", "the server's challenge is not base64."),
-    ("PLAIN", b"535 no", "pässw0rd", "user name and password can have ASCII characters only."),
-    ("CRAM-MD5", b"334 VXNlcg==", "пароль", "user name and password can have ASCII characters only."),
+    ("PLAIN", b"535 no", "pässw0rd", "SMTP allows only ASCII characters in user name and password."),
+    ("CRAM-MD5", b"334 VXNlcg==", "пароль", "SMTP allows only ASCII characters in user name and password."),
 ]
 
 

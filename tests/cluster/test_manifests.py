@@ -336,7 +336,9 @@ def test_items_of_another_kind_than_a_list_are_refused(
     if suffix == "yaml":  # JSON is read as JSON, whatever the file is called
         (tmp_path / "x.yaml").write_text(yaml.safe_dump(thing))
     if refused:
-        with pytest.raises(SourceUnavailable, match=f"a {name} with `items`: kubectl would create these"):
+        with pytest.raises(
+            SourceUnavailable, match=f"this {name} has `items`, and kubectl would create only these"
+        ):
             pods(ref)
     else:
         assert pods(ref) == ["Pod shop/b"]

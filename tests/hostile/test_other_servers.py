@@ -151,7 +151,7 @@ def vault_at(address: str) -> None:
 @pytest.mark.parametrize(
     ("block", "pause_s", "said"),
     [
-        (b"220-hello\r\n" * 1000, 0.0, "answers with more than 256 KiB"),
+        (b"220-hello\r\n" * 1000, 0.0, "longer than 256 KiB"),
         (b"2", 0.05, "does not answer"),
         (b"220-x\r\n", 0.05, "does not answer"),
     ],

@@ -167,7 +167,7 @@ def _once(
     except ssl.SSLError as error:
         raise NotDelivered(f"TLS failed ({error.reason or type(error).__name__}).", where=where) from None
     except _TooLong:
-        what = f"the server answers with more than {LONGEST_SESSION >> 10} KiB."
+        what = f"the replies of the server are longer than {LONGEST_SESSION >> 10} KiB."
         raise NotDelivered(what, where=where) from None
     except (smtplib.SMTPException, OSError, TooSlow) as error:
         raise _Again(f"the server does not answer ({type(error).__name__}).") from None
@@ -180,7 +180,7 @@ def _log_in(server: smtplib.SMTP, username: str, password: str, where: str) -> N
     try:
         server.login(username, password)
     except UnicodeEncodeError:
-        what = "the login failed: user name and password can have ASCII characters only."
+        what = "the login failed: SMTP allows only ASCII characters in user name and password."
         raise NotDelivered(what, where=where) from None
     except ValueError:
         raise NotDelivered("the login failed: the server's challenge is not base64.", where=where) from None

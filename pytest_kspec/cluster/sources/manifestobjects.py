@@ -273,7 +273,7 @@ class Held:
         )
         if built_in or any(objects):
             raise SourceUnavailable(
-                f"a {head.kind or 'document without a kind'} with `items`: kubectl would create these instead.",
+                f"this {head.kind or 'document without a kind'} has `items`, and kubectl would create only these.",
                 where=place,
                 fix="Set kind: List, or remove `items`.",
             )
