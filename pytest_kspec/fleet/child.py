@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
 
 from pytest_kspec.audit import trail
 from pytest_kspec.cluster.limits import Limits, default_limits
@@ -40,7 +40,7 @@ from pytest_kspec.results.order import canonical
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.storage import fleet as stored
-from pytest_kspec.storage.fleet import StoredTarget
+from pytest_kspec.storage.fleetrun import StoredTarget
 from pytest_kspec.storage.opening import open_any
 
 REACH_S = 28.0
@@ -48,6 +48,7 @@ REACH_S = 28.0
 STORE_S = 60.0
 """How long a result waits for a store that is away, where nothing else is said."""
 _PAUSES_S = (1.0, 10.0)
+T = TypeVar("T")
 
 
 class Scan(Protocol):
@@ -243,8 +244,8 @@ def _commit(task: Task, result: ScanResult, document: bytes, gone: Said | None, 
         )
 
 
-def patiently(store: Callable[[], object], seconds: float) -> None:
-    """A store that is away for a moment loses no result.
+def patiently(store: Callable[[], T], seconds: float) -> T:
+    """What it returns: a store that is away for a moment loses no result.
 
     Raises StoreError after so many seconds, WrongStore at once.
     """
@@ -252,8 +253,7 @@ def patiently(store: Callable[[], object], seconds: float) -> None:
     pause = _PAUSES_S[0]
     while True:
         try:
-            store()
-            return
+            return store()
         except WrongStore:
             raise
         except StoreError:

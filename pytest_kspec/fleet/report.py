@@ -17,8 +17,8 @@ from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.results.verdict import Severity
 from pytest_kspec.storage import fleetpages, verdicts
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.fleet import StoredRun
 from pytest_kspec.storage.fleetpages import ExemptionRow, FleetRow, FrameworkRow, Moved
+from pytest_kspec.storage.fleetrun import StoredRun
 from pytest_kspec.storage.verdicts import ChangedRow, RequirementRow
 
 API_VERSION = "kspec.io/v1alpha1"

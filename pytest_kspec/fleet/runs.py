@@ -22,7 +22,7 @@ from pytest_kspec.spec.effective import Library
 from pytest_kspec.spec.loading import TEMPLATE, LoadedSpec, find_specs, load_spec
 from pytest_kspec.storage import fleet as stored
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.fleet import Asked, StoredTarget
+from pytest_kspec.storage.fleetrun import Asked, StoredTarget
 
 
 @dataclass(frozen=True, slots=True)

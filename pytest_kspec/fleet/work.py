@@ -34,9 +34,9 @@ from pytest_kspec.fleet.runs import Order, verify
 from pytest_kspec.reports import json as report
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.storage import fleet as stored
-from pytest_kspec.storage import fleetattempts, fleetclaims
+from pytest_kspec.storage import fleetattempts, fleetclaims, fleetrun
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.fleet import StoredRun, StoredTarget
+from pytest_kspec.storage.fleetrun import StoredRun, StoredTarget
 from pytest_kspec.storage.opening import open_any
 from pytest_kspec.supervised import ending
 
@@ -122,7 +122,7 @@ class Worker:
                 "this system cannot fork a process.", where="kspec fleet work", fix="Use Linux or macOS."
             )
         with closing(self._open()) as store:
-            found = self._find(store)
+            found: StoredRun = self._patiently(store, partial(stored.order_of, store, self._run))
             self._run = found.id
             self._day = found.created_at[:10]
             self._order = Order.from_wire(found.document)
@@ -170,23 +170,13 @@ class Worker:
         return self._stopping_until is not None or bool(self._wrong or self._unstored)
 
     def _open(self) -> Store:
-        opened: list[Store] = []
-        self._patiently(lambda: opened.append(open_any(self._url, report.parse)))
-        return opened[0]
-
-    def _find(self, store: Store) -> StoredRun:
-        found: list[StoredRun] = []
-        self._patiently(lambda: found.append(_do(store, lambda: stored.order_of(store, self._run))))
-        return found[0]
+        return child.patiently(lambda: open_any(self._url, report.parse), self._patience_s)
 
     def _targets(self, store: Store, shard: int | None) -> tuple[StoredTarget, ...]:
-        found: list[tuple[StoredTarget, ...]] = []
-        read = partial(_do, store, partial(stored.targets_of, store, self._run, shard))
-        self._patiently(lambda: found.append(read()))
-        return found[0]
+        return self._patiently(store, partial(stored.targets_of, store, self._run, shard))
 
-    def _patiently(self, store: Callable[[], object]) -> None:
-        child.patiently(store, self._patience_s)
+    def _patiently(self, store: Store, work: Callable[[], T]) -> T:
+        return child.patiently(partial(_do, store, work), self._patience_s)
 
     def _code(self, store: Store) -> int:
         if self._wrong:
@@ -206,7 +196,7 @@ class Worker:
             self._say(f"{which} no outcome: {names}")
             return EXIT_NOT_STORED
         if all(target.done for target in self._targets(store, None)):  # the last of all workers
-            self._patiently(lambda: _do(store, lambda: stored.end(store, self._run)))
+            self._patiently(store, partial(stored.end, store, self._run))
         return EXIT_DONE
 
     def _unpack(self) -> None:
@@ -348,10 +338,8 @@ class Worker:
         """Which attempt this is; the second one of this worker is still the same."""
         position = target.position
         if position not in self._again:
-            counted: list[int] = []
             count = partial(fleetattempts.started, store, self._run, position)
-            self._patiently(lambda: counted.append(_do(store, count)))
-            self._attempts[position] = counted[-1]
+            self._attempts[position] = self._patiently(store, count)
         return self._attempts.get(position, target.attempts + 1)
 
     def _hear(self, store: Store, one: _Child) -> None:
@@ -371,13 +359,12 @@ class Worker:
             self._end(store, one)
 
     def _reached(self, store: Store, one: _Child, cluster_id: str) -> None:
-        claims: list[fleetclaims.Claim] = []
-        position = one.target.position
+        position, claimed = one.target.position, fleetclaims.Claim()
         if cluster_id:
             claim = partial(fleetclaims.claim, store, self._run, position, cluster_id, self._order.asked)
-            self._patiently(lambda: claims.append(_do(store, claim)))
-        if claims and claims[-1].holder:
-            if claims[-1].waits:
+            claimed = self._patiently(store, claim)
+        if claimed.holder:
+            if claimed.waits:
                 self._aside.add(position)
             one.told = Said("done")
             self._end(store, one)
@@ -435,10 +422,10 @@ class Worker:
         seconds = time.monotonic() - one.began
         position = one.target.position
         settle = partial(stored.settle, store, self._run, position, self._order.asked, outcome)
-        self._patiently(lambda: _do(store, partial(settle, reason=reason, seconds=seconds)))
+        self._patiently(store, partial(settle, reason=reason, seconds=seconds))
         attempts = 1 + self._attempts.get(position, one.target.attempts)
         with contextlib.suppress(StoreError):
-            apart(lambda: stored.sweep(self._order.place, self._run, self._day, position, attempts))
+            apart(lambda: fleetrun.sweep(self._order.place, self._run, self._day, position, attempts))
 
     def _kill_all(self) -> None:
         for one in self._children.values():

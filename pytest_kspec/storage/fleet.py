@@ -19,13 +19,16 @@ from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.storage import fleetobjects, objects, schema
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.fleetrun import LONGEST_REASON, shards_in
-from pytest_kspec.storage.fleetrun import Asked as Asked
-from pytest_kspec.storage.fleetrun import StoredRun as StoredRun
-from pytest_kspec.storage.fleetrun import StoredTarget as StoredTarget
-from pytest_kspec.storage.fleetrun import report_name as report_name
-from pytest_kspec.storage.fleetrun import stamp as stamp
-from pytest_kspec.storage.fleetrun import sweep as sweep
+from pytest_kspec.storage.fleetrun import (
+    LONGEST_REASON,
+    Asked,
+    StoredRun,
+    StoredTarget,
+    report_name,
+    shards_in,
+    stamp,
+    sweep,
+)
 from pytest_kspec.storage.write import Upload, add, add_run, insert_into, plain_text, prepare
 
 _run, _target, _outcome = schema.fleet_runs.c, schema.targets.c, schema.outcomes.c

@@ -12,8 +12,8 @@ from pytest_kspec.errors import StoreError
 from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.storage import fleetobjects, naming, objects, schema
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.fleet import Asked, outcome_rows, say_outcome
-from pytest_kspec.storage.fleetrun import gave_way, preference, same_as
+from pytest_kspec.storage.fleet import outcome_rows, say_outcome
+from pytest_kspec.storage.fleetrun import Asked, gave_way, preference, same_as
 from pytest_kspec.storage.objectruns import ObjectRuns
 from pytest_kspec.storage.settle import settle
 
@@ -67,7 +67,7 @@ def claim(store: Store, run: str, position: int, cluster_id: str, asked: Sequenc
                 reason = same_as(found.name)
                 said = say_outcome(connection, outcome_rows(run, position, asked, Outcome.DUPLICATE, reason))
                 if said and preference(name, ref) < preference(found.name, found.ref):
-                    _exchange(connection, run, (found.position, found.name), (position, name), cluster_id)
+                    _exchange(connection, run, found.position, position, name, cluster_id)
                 return Claim(found.name)
             reports.extend(_give_way(connection, run, found.position, name))
         connection.execute(update(schema.targets).where(mine).values(cluster_id=cluster_id))
@@ -99,11 +99,11 @@ def _claim_object(
     return Claim(name, held.waits)
 
 
-def _exchange(
-    connection: Connection, run: str, holder: tuple[int, str], other: tuple[int, str], cluster_id: str
-) -> None:
-    """The result is that of the other name, which is preferred, and the name that has it is the duplicate."""
-    (position, _), (to, name) = holder, other
+def _exchange(connection: Connection, run: str, position: int, to: int, name: str, cluster_id: str) -> None:
+    """The result is that of the other name, which is preferred, and the name that has it is the duplicate.
+
+    position: that has the result; to, name: the other one
+    """
     of = {at: and_(_outcome.run_id == run, _outcome.position == at) for at in (position, to)}
     duplicates = connection.execute(select(schema.outcomes).where(of[to])).mappings().all()
     found = connection.execute(select(schema.outcomes).where(of[position])).mappings().all()

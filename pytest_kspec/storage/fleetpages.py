@@ -26,6 +26,8 @@ from pytest_kspec.storage.verdicts import ChangedRow
 
 _run, _target, _outcome = schema.fleet_runs.c, schema.targets.c, schema.outcomes.c
 _result, _subject, _check = schema.results.c, schema.subjects.c, schema.checks.c
+_NAMES = 500
+"""Of one statement: below the limits on parameters of both databases."""
 _INACTIVE = "(timeBasedActivation)"
 """How the reason of a requirement ends that is not asked for at this time (`spec.activation`)."""
 
@@ -389,8 +391,8 @@ def _of_run() -> Any:
 
 
 def _parts(keys: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    for start in range(0, len(keys), verdicts.IDS):
-        yield keys[start : start + verdicts.IDS]
+    for start in range(0, len(keys), _NAMES):
+        yield keys[start : start + _NAMES]
 
 
 def parts_of(store: Store, run: str) -> tuple[tuple[str, str, str], ...]:

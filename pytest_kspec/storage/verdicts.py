@@ -26,8 +26,6 @@ _result, _subject, _check, _outcome = (
     schema.checks.c,
     schema.outcomes.c,
 )
-IDS = 500
-"""Keys of one statement: below the limits on parameters of both databases."""
 _LETTERS = {verdict.value[0]: verdict.value for verdict in Verdict}
 _numbers = msgspec.json.Decoder(list[int])
 

@@ -30,7 +30,7 @@ from pytest_kspec.results.result import ClusterResult, ScanResult
 from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.storage import fleet as stored
 from pytest_kspec.storage.engine import open_store
-from pytest_kspec.storage.fleet import Asked, StoredTarget
+from pytest_kspec.storage.fleetrun import Asked, StoredTarget
 from tests.operator.test_reconcile import Cluster
 from tests.operator.test_status import cluster
 

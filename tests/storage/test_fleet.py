@@ -20,8 +20,8 @@ from pytest_kspec.results.outcome import Outcome
 from pytest_kspec.results.result import ScanResult
 from pytest_kspec.storage import fleet, fleetattempts
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.fleet import Asked, StoredTarget
 from pytest_kspec.storage.fleetclaims import Claim, claim
+from pytest_kspec.storage.fleetrun import Asked, StoredTarget
 from pytest_kspec.storage.prune import prune
 from pytest_kspec.storage.read import trend
 from pytest_kspec.storage.write import prepare

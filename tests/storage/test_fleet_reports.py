@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_kspec.results.outcome import Outcome
-from pytest_kspec.storage import fleet, fleetattempts, objects
+from pytest_kspec.storage import fleet, fleetattempts, fleetrun, objects
 from pytest_kspec.storage.engine import open_store
-from pytest_kspec.storage.fleet import Asked, StoredTarget
+from pytest_kspec.storage.fleetrun import Asked, StoredTarget
 from tests.reports.results import one
 
 RUN, DAY = "nightly", "2026-11-29"
@@ -31,7 +31,7 @@ def test_what_killed_attempts_left_is_removed(tmp_path: Path) -> None:
         for position in range(2):
             for attempt in (1, 2):
                 assert fleetattempts.started(store, RUN, position) == attempt
-                objects.put(str(place), fleet.report_name(RUN, DAY, position, attempt), b"{}")
+                objects.put(str(place), fleetrun.report_name(RUN, DAY, position, attempt), b"{}")
         assert kept(place) == ["1.json.gz", "1.json.gz", "2.json.gz", "2.json.gz"]
         attempt = fleetattempts.started(store, RUN, 0)
         more: dict[str, Any] = {"place": str(place), "day": DAY}
@@ -41,5 +41,5 @@ def test_what_killed_attempts_left_is_removed(tmp_path: Path) -> None:
         assert not fleet.commit(store, RUN, 0, asked, result, b"{}", attempt=1, attempts=1, **more)
         # Another one is given up: no report of it is left.
         assert fleet.settle(store, RUN, 1, asked, Outcome.FAILED, reason="killed")
-        fleet.sweep(str(place), RUN, DAY, 1, 2)
+        fleetrun.sweep(str(place), RUN, DAY, 1, 2)
     assert kept(place) == ["3.json.gz"]

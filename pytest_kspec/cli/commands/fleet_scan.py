@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pytest_kspec.results.result import ScanResult
     from pytest_kspec.spec.loading import LoadedSpec
     from pytest_kspec.storage.engine import Store
-    from pytest_kspec.storage.fleet import Asked, StoredRun
+    from pytest_kspec.storage.fleetrun import Asked, StoredRun
 
 _PROGRESS_S = 1.0
 
