@@ -139,6 +139,8 @@ def _brought(spec: LoadedSpec, settled: Settled, writer: Writer, asked: Asked, n
         told = _nothing(said, notes, boundary, names, changes)
     else:
         told = _told(wanted.plan, mode, names, settled, done, notes, boundary)
+        if stays := "; ".join(one.stays for one in done if one.stays):
+            told = _pending(told, stays)
     if failure is None and is_new:
         told, failure = _others(told, spec, names, writer, wanted)
         changes |= told.changes
@@ -172,13 +174,20 @@ def _staying(told: Enforced, there: Sequence[str], names: Sequence[str]) -> Enfo
     """Say that policies of these engines stay, so that the next turn knows it."""
     if not there:
         return told
-    enforced, *rest = told.said
-    text = f"policies of {', '.join(there)} stay until those of {', '.join(names)} are in force"
-    said = enforced._replace(message=f"{text}: {enforced.message}")
     fields = dict(told.fields)
     if "enforcement" in fields:
         fields["enforcement"] = {**fields["enforcement"], "engines": [*names, *there]}
-    return told._replace(said=(said, *rest), fields=fields)
+    text = f"policies of {', '.join(there)} stay until those of {', '.join(names)} are in force"
+    return _pending(told._replace(fields=fields), text)
+
+
+def _pending(told: Enforced, text: str) -> Enforced:
+    """Say why policies that are to go are there; it is looked at again soon, since each look may end that."""
+    enforced, *rest = told.said
+    said = enforced._replace(message=f"{text}: {enforced.message}")
+    if said.reason == status.NOT_IN_FORCE:
+        said = said._replace(reason=status.PENDING)
+    return told._replace(said=(said, *rest))
 
 
 def _is_unserved(spec: LoadedSpec, names: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from pytest_kspec.drift import correcting, policies
 from pytest_kspec.drift.events import Action, DriftEvent, DriftKind
 from pytest_kspec.drift.ledger import InCluster
 from pytest_kspec.enforce import apply as applying
-from pytest_kspec.enforce import inforce
+from pytest_kspec.enforce import inforce, succession
 from pytest_kspec.enforce.engines import Generated, InForce, Wanted, engine, webhook
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.errors import KspecError, SourceError, SourceUnavailable
@@ -90,7 +90,7 @@ class Done(NamedTuple):
     """What one engine did.
 
     entries: as read back; left: drift that stays; problems: what could not be compared; failure: of what is not a
-    correction of drift; others: as `enforcing.Enforced`
+    correction of drift; stays: what waits for what was applied to be in force; others: as `enforcing.Enforced`
     """
 
     name: str
@@ -102,6 +102,7 @@ class Done(NamedTuple):
     events: list[DriftEvent]
     problems: Sequence[str] = ()
     failure: KspecError | None = None
+    stays: str = ""
 
 
 class Planned(NamedTuple):
@@ -148,22 +149,36 @@ class Turn:
     def run(self, names: Sequence[str]) -> Done:
         """names: of all engines of the specification. Raises KspecError where nothing could be done."""
         planned = plan(self._name, self._wanted, self._writer, keep_errors=True)
-        problems = self._look(planned, names)
+        turnover = succession.succession(planned.changes, planned.manifests, self._wanted)
+        problems = self._look(planned, names, turnover)
         section = self._spec.spec.enforcement
         if self._found and section is not None and section.auto_remediate:
             self._decide()
         for change in planned.changes:
-            if change.what == "remove" and self._failure is not None:
+            if change.what == "remove" and (self._failure is not None or change in turnover.old):
                 continue  # nothing is taken away for what cannot take its place
             if change.what != "keep" and change.object not in self._kept:
                 self._carry_out(change)
         failed = _texts(one for one in self._events.values() if correcting.is_failed(one))
         self._made.notes.extend(self._warned.of("RemediationFailed", failed, self._said))
-        return self._read_back(planned, problems)
+        done = self._read_back(planned, problems)
+        return self._take_over(done, planned, turnover) if turnover.old else done
 
-    def _look(self, planned: Planned, names: Sequence[str]) -> tuple[str, ...]:
+    def _take_over(self, done: Done, planned: Planned, turnover: succession.Succession) -> Done:
+        """Remove what another kind of this engine holds, if what is wanted is in force."""
+        new = turnover.of_new(done.entries)
+        if done.failure is not None or done.left or not succession.is_in_force(new, self._wanted):
+            return done._replace(entries=new, stays=turnover.text)
+        for change in turnover.old:
+            self._carry_out(change)
+        return self._read_back(planned, done.problems)
+
+    def _look(
+        self, planned: Planned, names: Sequence[str], turnover: succession.Succession
+    ) -> tuple[str, ...]:
         """Find what drifted; returns what could not be compared."""
-        if not self._settled.holds(self._wanted.mode, names, planned.there, self._now):
+        holds = self._settled.holds(self._wanted.mode, names, planned.there, self._now)
+        if not holds or turnover.is_under_way:
             if refused := next((one.error for one in planned.changes if one.error is not None), None):
                 raise refused  # nothing is taken away for what cannot take its place
             return ()

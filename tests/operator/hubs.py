@@ -52,7 +52,8 @@ class Unscanned:
 class Hub:
     """The controllers of one operator, called by hand at times of our choice."""
 
-    def __init__(self, specs: Specs, store: str = "", kubeconfig: str = "") -> None:
+    def __init__(self, specs: Specs, store: str = "", kubeconfig: str = "", options: Any = None) -> None:
+        """options: of engines."""
         self.specs = specs
         self.writer = specs.writer
         plane = specs.plane
@@ -66,6 +67,7 @@ class Hub:
             Unscanned(),
             lambda: checks,
             self.listed,
+            Settings(options=options),
             fleets=fleets,
             remote=remote,
             history=history,

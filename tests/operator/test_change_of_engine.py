@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,7 +15,7 @@ from tests.controlplane.served import wait_until_served
 from tests.crds.conftest import CRD, Cluster
 from tests.operator.conftest import until
 from tests.operator.hubs import BINDING, POLICY, SPEC, V1, Hub, conditions
-from tests.operator.test_engines import KINDS, KYVERNO, REGISTRATION
+from tests.operator.test_engines import KINDS, KYVERNO, OLD, REGISTRATION
 
 OURS = "kspec.io/cluster-spec=sturdy"
 
@@ -41,6 +42,12 @@ class Watched:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
 
+    def started(self, api: str) -> Hub:
+        """An operator with another `--kyverno-api` has its turns from now on."""
+        self.hub, before = Hub(self.hub.specs, options=argparse.Namespace(kyverno_api=api)), self.hub
+        self.hub.now = before.now
+        return self.hub
+
     def turn(self, spec: dict[str, Any] | None = None) -> tuple[str, str]:
         """A minute later, with this specification: PolicyEnforced."""
         if spec is not None:
@@ -65,13 +72,16 @@ class Watched:
         assert len(policies) == len(bindings)
         return bool(policies)
 
-    def hear(self, status: str = "True") -> None:
+    def names(self, kind: tuple[str, str]) -> list[str]:
+        return [one["metadata"]["name"] for one in self.there(kind)]
+
+    def hear(self, status: str = "True", kind: tuple[str, str] = KYVERNO) -> None:
         """As Kyverno says of each policy that it has put into its webhook, or why it has not."""
-        said = {"conditions": [{"type": "WebhookConfigured", "status": status, "message": "no room"}]}
-        for policy in self.there(KYVERNO):
-            self.hub.writer.replace(
-                {**policy, "status": {"conditionStatus": said}}, field_manager="t", subresource="status"
-            )
+        name = "Ready" if kind == OLD else "WebhookConfigured"
+        said = {"conditions": [{"type": name, "status": status, "message": "no room"}]}
+        told: dict[str, Any] = said if kind == OLD else {"conditionStatus": said}
+        for policy in self.there(kind):
+            self.hub.writer.replace({**policy, "status": told}, field_manager="t", subresource="status")
 
 
 def test_the_old_engine_goes_when_the_new_one_is_in_force(hub: Hub, kyverno: None) -> None:
@@ -89,7 +99,9 @@ def test_the_old_engine_goes_when_the_new_one_is_in_force(hub: Hub, kyverno: Non
     assert hub.specs.get("sturdy")["metadata"]["resourceVersion"] == written, "nothing is written again"
 
     watched.hear("False")
-    assert watched.turn() == ("False", "PoliciesNotInForce")
+    assert watched.turn() == ("False", "PoliciesPending"), (
+        "so that it is looked at again before the next scan"
+    )
     assert (watched.vap(), "no room" in watched.message()) == (True, True)
 
     watched.hear()
@@ -144,3 +156,39 @@ def test_a_webhook_that_serves_it_no_more_is_not_registered_meanwhile(hub: Hub) 
     watched.turn(asked("webhook"))
     assert watched.turn(asked("kyverno"))[1] == "EnforcementFailed"
     assert len(watched.there(REGISTRATION)) == 1, "it is served still"
+
+
+@pytest.mark.parametrize("corrects", [False, True])
+def test_another_kind_of_the_same_engine_takes_over_as_another_engine_does(
+    hub: Hub, kyverno: None, corrects: bool
+) -> None:
+    """`--kyverno-api`: neither the specification nor its policies changed, and nothing of it is drift."""
+    watched = Watched(hub)
+    spec = asked("kyverno")
+    spec["enforcement"] = {**spec["enforcement"], "autoRemediate": corrects}
+    watched.turn(spec)
+    watched.hear()
+    assert watched.turn() == ("True", "PoliciesDeployed")
+    old = watched.names(KYVERNO)
+
+    watched.started("clusterpolicy")
+    assert watched.turn() == ("False", "PoliciesPending")
+    assert (watched.names(KYVERNO), watched.names(OLD)) == (old, old)
+    assert watched.message().startswith(
+        "policies of kind ValidatingPolicy stay until those of kind ClusterPolicy are in force: "
+    )
+    assert watched.turn() == ("False", "PoliciesPending")
+    assert conditions(hub.specs.get("sturdy")["status"])["DriftDetected"] == ("False", "NoDrift")
+    assert (watched.names(KYVERNO), watched.names(OLD)) == (old, old)
+
+    watched.hear(kind=OLD)
+    assert watched.turn() == ("True", "PoliciesDeployed")
+    assert (watched.names(KYVERNO), watched.names(OLD)) == ([], old)
+    assert hub.specs.get("sturdy")["status"]["summary"]["policiesEnforced"] == len(old)
+
+    watched.started("validatingpolicy")
+    assert watched.turn() == ("False", "PoliciesPending")
+    assert (watched.names(KYVERNO), watched.names(OLD)) == (old, old)
+    watched.hear()
+    assert watched.turn() == ("True", "PoliciesDeployed")
+    assert (watched.names(KYVERNO), watched.names(OLD)) == (old, [])
