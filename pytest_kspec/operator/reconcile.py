@@ -119,7 +119,7 @@ class Reconciler:
         # Of those that this process looked at: what it said of others is not known to it. A status may not say it,
         # where a run had no result.
         self._elsewhere_before: dict[str, bool] = {}
-        self._digests: dict[str, str] = {}  # of each as it was last scanned, or first seen
+        self._digests: dict[str, str] = {}  # of each as it was last scanned
         self._holding = Holding(access, settings.removal_s)
         self._turns = Turns(settings.interval_s, paced, self._skipped)
         self._own = OwnCluster(
@@ -232,9 +232,11 @@ class Reconciler:
         return keys
 
     def _due(self, found: Object, spec: LoadedSpec, now: datetime) -> float:
-        """Seconds until it is to be scanned; 0 or less: now, as where one that it is based on changed."""
+        """Seconds until it is to be scanned; 0 or less: now, as where one that it is based on changed, also while no
+        process led.
+        """
         digest = status.digest_of(spec)
-        if self._digests.setdefault(spec.name, digest) != digest:
+        if self._digests.setdefault(spec.name, status.digest_before(found) or digest) != digest:
             return 0.0
         return self._turns.due(found, now)
 

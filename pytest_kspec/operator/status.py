@@ -56,6 +56,12 @@ def digest_of(spec: LoadedSpec) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
+def digest_before(found: Mapping[str, Any]) -> str:
+    """The digest for which its policies were last looked after on the operator's own cluster; "": not known."""
+    was = status_of(found).get("enforcement")
+    return str(was.get(DIGEST) or "") if isinstance(was, dict) else ""
+
+
 def status_of(found: Mapping[str, Any]) -> Object:
     """The status of an object of a cluster; {} where there is none, or something else."""
     value = found.get("status")

@@ -109,3 +109,22 @@ def test_it_is_scanned_anew_once(monkeypatch: pytest.MonkeyPatch) -> None:
     world.now += timedelta(seconds=10)
     assert (world.go_on(), world.scans.count) == (pytest.approx(again, abs=1), 2)
     assert (world.go_on(), world.scans.count) == (pytest.approx(again, abs=1), 2)
+
+
+def test_what_changed_while_nobody_led_is_followed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Scanned(PASS)
+    again = world.reconcile()
+    monkeypatch.setattr(status, "digest_of", lambda spec: "of another base")
+    world.now += timedelta(seconds=10)
+    assert (world.reconcile(), world.scans.count) == (pytest.approx(again, abs=1), 2)
+    assert (world.reconcile(), world.scans.count) == (pytest.approx(again, abs=11), 2)
+
+
+def test_a_status_without_a_digest_is_no_reason_to_scan() -> None:
+    """As operators before had it."""
+    world = Scanned(PASS)
+    world.reconcile()
+    world.status["enforcement"].pop(status.DIGEST)
+    world.now += timedelta(seconds=10)
+    world.reconcile()
+    assert world.scans.count == 1
