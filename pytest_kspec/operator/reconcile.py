@@ -26,7 +26,7 @@ from pytest_kspec.operator.drifthistory import DriftHistory, Subject
 from pytest_kspec.operator.events import tell
 from pytest_kspec.operator.fleetruns import Setup
 from pytest_kspec.operator.fleets import Fleets, is_elsewhere
-from pytest_kspec.operator.heirs import heirs
+from pytest_kspec.operator.heirs import Heirs
 from pytest_kspec.operator.holding import Holding, held_by_others, is_held
 from pytest_kspec.operator.lease import LostLease
 from pytest_kspec.operator.owncluster import OwnCluster, is_idle
@@ -107,6 +107,7 @@ class Reconciler:
         self._access = access
         self._checkset = checkset
         self._known = known
+        self._heirs = Heirs()
         self.others = {TARGETS: self._concerned, SPECIFICATIONS: self._changed}
         self._settings = settings
         self._seen = seen
@@ -226,9 +227,10 @@ class Reconciler:
     def _changed(self, before: Object | None, now: Object | None) -> Iterable[Key]:
         """The same of a change of a specification, beside that of its own generation."""
         keys = _stripped(before, now)
+        self._heirs.tell(before, now)
         named = now or before
         if named is not None and mark(before) != mark(now):
-            keys += [("", name) for name in heirs(named["metadata"]["name"], self._known())]
+            keys += [("", name) for name in self._heirs.of(named["metadata"]["name"])]
         return keys
 
     def _due(self, found: Object, spec: LoadedSpec, now: datetime) -> float:

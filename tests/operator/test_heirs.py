@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_kspec.operator import remoteturn, status
-from pytest_kspec.operator.heirs import heirs
+from pytest_kspec.operator.heirs import Heirs
 from pytest_kspec.operator.reconcile import SPECIFICATIONS
 from pytest_kspec.spec.effective import Library
 from pytest_kspec.spec.loading import spec_from_part
@@ -23,29 +23,33 @@ MORE = {"network": {"allowedServiceTypes": ["ClusterIP"]}}
 LESS = {"kubernetes": {"minVersion": "1.20"}}
 
 
-def based(*names: str, **part: Any) -> dict[str, Any]:
-    return {"spec": {**part, "policyInheritance": {"basePolicies": list(names)}}}
+def based(name: str, *bases: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"policyInheritance": {"basePolicies": list(bases)}}}
 
 
 def test_who_is_based_on_whom() -> None:
-    known: dict[str, Any] = {
-        "a": {"spec": {}},
-        "b": based("a"),
-        "c": based("x", "b"),
-        "d": based("d", "c"),
-        "e": {"spec": "odd"},
-        "f": {"spec": {"policyInheritance": {"basePolicies": "a"}}},
-        "g": {},
-    }
-    assert heirs("a", known) == {"b", "c", "d"}
-    assert heirs("c", known) == {"d"}
-    assert heirs("d", known) == set()
-    assert heirs("gone", known) == set()
+    known = Heirs()
+    bare, odd = {"metadata": {"name": "g"}}, {"metadata": {"name": "e"}, "spec": "odd"}
+    text = {"metadata": {"name": "f"}, "spec": {"policyInheritance": {"basePolicies": "a"}}}
+    for one in (bare, odd, text, based("d", "d", "c"), based("c", "x", "b"), based("b", "a")):
+        known.tell(None, one)
+    assert known.of("a") == {"b", "c", "d"}
+    assert known.of("c") == {"d"}
+    assert known.of("d") == known.of("gone") == set()
+
+    known.tell(based("c", "x", "b"), based("c", "x", "a"))
+    assert (known.of("a"), known.of("b")) == ({"b", "c", "d"}, set())
+    known.tell(based("b", "a"), None)
+    known.tell(based("c", "x", "a"), {"metadata": {"name": "c"}, "spec": {}})
+    assert known.of("a") == known.of("x") == set()
+    known.tell(None, based("a", "b"))
+    known.tell(None, based("b", "a"))
+    assert (known.of("a"), known.of("b")) == ({"b"}, {"a"})
 
 
 def test_the_digest_is_of_bases_too() -> None:
     def digest(base: dict[str, Any], **part: Any) -> str:
-        whole = {**based("base")["spec"], **part}
+        whole = {**based("s", "base")["spec"], **part}
         return status.digest_of(spec_from_part(whole, name="s", library=Library(parts={"base": base})))
 
     assert digest(LESS) == digest(dict(LESS)) != digest(MORE)
@@ -81,6 +85,8 @@ def test_a_change_of_a_base_wakes_its_heirs(hub: Hub) -> None:
     hub.specs.put("base", MORE)
     now = hub.specs.get("base")
     asked = hub.reconciler.others[SPECIFICATIONS]
+    for one in hub.listed().values():
+        list(asked(None, one))
     assert list(asked(before, now)) == [("", "sturdy")]
     assert list(asked(now, now)) == []
     assert list(asked(now, None)) == [("", "sturdy")]
