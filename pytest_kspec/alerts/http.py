@@ -7,6 +7,7 @@ import email.utils
 import ipaddress
 import random
 import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, SSLError
 
 from pytest_kspec import __version__, measured, proxies
 from pytest_kspec.alerts.guard import Guard
@@ -135,10 +136,23 @@ def _once(request: Request, guard: Guard, timeout_s: float, where: str) -> Answe
                 again = _retry_after(response.headers.get("Retry-After", ""))
             finally:
                 response.close()
+    except (SSLError, ssl.SSLError) as error:
+        raise NotDelivered(tls_failed(error), where=where) from None
     except (HTTPError, OSError, ValueError) as error:
         reason = type(getattr(error, "reason", None) or error).__name__
         raise NotDelivered(f"it does not answer ({reason}).", where=where) from None
     return Answer(response.status, body.decode("utf-8", "replace"), again)
+
+
+def tls_failed(error: BaseException) -> str:
+    """What OpenSSL says; of a certificate, why it is not valid."""
+    found: object = error
+    while isinstance(found, SSLError) and found.args:  # urllib3's, around Python's
+        found = found.args[0]
+    if isinstance(found, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid: {printable(found.verify_message).rstrip('.')}."
+    reason = found.reason if isinstance(found, ssl.SSLError) else ""
+    return f"TLS failed ({reason or type(found).__name__})."
 
 
 def _pool(

@@ -175,7 +175,8 @@ class Ledger:
             return None
         since = _moment(before.at) if before else None
         if not news:
-            if not firing or since is None or now - since < plan.repeat_interval:
+            heard = firing if route.expires else [fact for fact in firing if fact.alert.id not in silent]
+            if not heard or since is None or now - since < plan.repeat_interval:
                 if not route.sends_resolved and ended:  # nothing to send: it is only forgotten
                     self.told[route.name, key] = Told(before.at if before else stamp(now), _tokens(firing))
                 return None

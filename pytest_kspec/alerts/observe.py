@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from pytest_kspec.alerts.alert import MOST_MEMBERS, Alert, Level
 from pytest_kspec.reports.shared.text import plural
-from pytest_kspec.results.baseline import subject
+from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.result import CheckResult, ClusterResult, Summary, is_of_any
 from pytest_kspec.results.verdict import Severity, Verdict
@@ -107,7 +107,7 @@ def _of(cluster: ClusterResult, event: str, level: Level | None, about: str = ""
 def _failure(cluster: ClusterResult, check: CheckResult, summary: Summary) -> Alert:
     found = check.open_findings
     members = {fingerprint(cluster.id, check.id, finding) for finding in found}
-    lines = [_cut(f"{subject(finding)}: {finding.message}") for finding in found[:_SHOWN]]
+    lines = [_cut(_told(finding)) for finding in found[:_SHOWN]]
     if len(found) > _SHOWN:
         lines.append(f"and {len(found) - _SHOWN} more")
     if check.remediation:
@@ -128,6 +128,13 @@ def _failure(cluster: ClusterResult, check: CheckResult, summary: Summary) -> Al
         members=frozenset(sorted(members)[:MOST_MEMBERS]),
         count=len(found),
     )
+
+
+def _told(finding: Finding) -> str:
+    """The object, the field, and what is wrong with it. Most messages begin with the field."""
+    if not finding.path or finding.message.startswith(finding.path):
+        return f"{finding.owner}: {finding.message}"
+    return f"{finding.owner}: {finding.path}: {finding.message}"
 
 
 def _not_evaluated(cluster: ClusterResult, failed: list[CheckResult]) -> Alert:

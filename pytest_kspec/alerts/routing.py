@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_kspec.alerts.alert import ENDS, EVENTS, Fact, Level
 from pytest_kspec.crds.models.alertconfig import (
+    ALERTMANAGER,
     NAMED,
     WEBHOOK,
     AlertConfigSpec,
@@ -77,6 +78,11 @@ class Route:
     def sends_resolved(self) -> bool:
         """Whether it is told that an alert ended."""
         return self.receiver.send_resolved
+
+    @property
+    def expires(self) -> bool:
+        """Whether what it was sent ends by itself there, unless it is sent again."""
+        return self.kind == ALERTMANAGER
 
     def wants(self, fact: Fact) -> bool:
         """Whether this alert, or its end, is for this receiver."""
@@ -217,6 +223,12 @@ def _problems(spec: AlertConfigSpec, notifiers: Mapping[str, Any], disabled: set
     for taken in sorted(set(names) & {known for known in NAMED if getattr(spec, known) is not None}):
         yield f"spec: a notifier has the name '{taken}', which is that of spec.{taken}. Give it another name."
     yield from _types(spec)
+    until = spec.alertmanager.resolve_after if spec.alertmanager is not None else ""
+    if until and ALERTMANAGER in notifiers and seconds(until) <= seconds(spec.repeat_interval):
+        yield (
+            f"spec.alertmanager.resolveAfter ({until}) must be longer than spec.repeatInterval "
+            f"({spec.repeat_interval}): otherwise Alertmanager resolves alerts that are still active."
+        )
     if not notifiers and not disabled:
         yield "spec: there is no notifier. Add slack, webhooks, pagerduty, email, alertmanager or custom."
     have = ", ".join(sorted(notifiers)) or "none"

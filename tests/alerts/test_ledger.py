@@ -119,6 +119,33 @@ def test_an_unreachable_cluster_silences_its_alerts_and_no_other() -> None:
     assert len(made.firing) == 2
 
 
+def test_what_is_silenced_is_not_repeated_but_where_it_would_end_by_itself() -> None:
+    spec: Any = {
+        **HOOK,
+        "alertmanager": {"url": "http://am:9093"},
+        "groupBy": ["check"],
+        "repeatInterval": "4h",
+    }
+    book, to = Ledger(), plan(**spec)
+    book.take(seen(alert("a")))
+    assert len(send(book, to)) == 2
+    dead = alert("", event="ClusterUnreachable", level="critical", cluster_id="live:prod-eu")
+    book.take(seen(dead, unknown=None, cluster_id="live:prod-eu", at=NOW + HOUR))
+    told = [[fact.alert.event for fact in made.firing] for made in send(book, to, HOUR)]
+    assert told == [["ClusterUnreachable"]] * 2
+    again = send(book, to, 5 * HOUR)
+    assert [(made.receiver, made.firing[0].event) for made in again if made.labels["check"] == "a"] == [
+        ("alertmanager", "ComplianceFailure")
+    ]
+    assert sum(made.firing[0].event == "ClusterUnreachable" for made in again) == 2
+    book.take(seen(alert("a"), at=NOW + 6 * HOUR))
+    after = [made for made in send(book, to, 6 * HOUR) if made.receiver == "hook"]
+    assert sorted(made.state for made in after) == [
+        "firing",
+        "resolved",
+    ]  # it is repeated, as it is heard of again
+
+
 def test_own_inhibitions() -> None:
     rule = {"source": {"check": "a"}, "target": {"check": "b*"}, "equal": ["cluster"]}
     book, to = Ledger(), plan(**HOOK, inhibit=[rule])

@@ -28,6 +28,7 @@ from pytest_kspec.alerts.ledger import Notification, stamp
 from pytest_kspec.alerts.secrets import Referenced
 from pytest_kspec.secretstores.stores import Secrets
 from tests.alerts.conftest import EVIL, alert, firing, notification, plan, resolved
+from tests.alerts.receiving import http_receiver
 from tests.controlplane.certificates import Authority
 from tests.controlplane.process import Process, free_port
 
@@ -146,7 +147,9 @@ def test_a_certificate_that_is_not_trusted_ends_it(
     mailbox: Mailbox, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
-    assert "TLS failed (CERTIFICATE_VERIFY_FAILED)" in send(mail(mailbox, authority, caBundle=""), firing())
+    said = send(mail(mailbox, authority, caBundle=""), firing())
+    assert said.startswith("the notifier email: its certificate is not valid: ")
+    assert "certificate in certificate chain" in said or "local issuer" in said
     assert mailbox.mails == []
 
 
@@ -265,6 +268,17 @@ def test_without_starttls_nothing_is_sent() -> None:
         assert len(plain.mails) == 1
     finally:
         controller.stop()
+
+
+def test_a_certificate_of_a_web_server_that_is_not_trusted_is_named(authority: Authority) -> None:
+    pair = authority.issue("hook")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair.certificate, pair.key)
+    with http_receiver(context) as receiver:
+        hook = {"name": "hook", "url": f"https://localhost:{receiver.port}/", "retryAttempts": 0}
+        said = send({"webhooks": [hook]}, firing())
+        assert said.startswith("the notifier hook: its certificate is not valid: ")
+        assert receiver.requests == []
 
 
 @contextmanager

@@ -174,7 +174,7 @@ def test_mail_is_the_same_where_it_is_sent_twice() -> None:
     assert first["Message-ID"] == second["Message-ID"]
     ended = email.mail(notification(resolved()), MAIL, DEFAULT)
     assert (ended["Message-ID"] != first["Message-ID"], ended["References"]) == (True, first["References"])
-    assert ended["Subject"] == "[kspec] resolved: Resolved: images is not met on prod-eu"
+    assert ended["Subject"] == "[kspec] Resolved: images is not met on prod-eu"
 
 
 @pytest.mark.parametrize("facts", [[firing()], MANY, [resolved()]])

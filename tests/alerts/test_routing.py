@@ -79,6 +79,10 @@ def test_what_is_disabled_is_not_told_and_may_be_named() -> None:
             "is not a header that can be sent",
         ),
         ({"webhooks": [{**HOOKS[0], "headers": {"X A": "a"}}]}, "is not a header that can be sent"),
+        (
+            {"alertmanager": {"url": "http://am:9093"}, "repeatInterval": "25h"},
+            "spec.alertmanager.resolveAfter (25h) must be longer than spec.repeatInterval (25h)",
+        ),
     ],
 )
 def test_a_configuration_that_cannot_be_right_is_an_error(spec: dict[str, Any], said: str) -> None:

@@ -17,7 +17,7 @@ from email.utils import format_datetime
 from pytest_kspec.alerts import message
 from pytest_kspec.alerts.alert import Fact, Level
 from pytest_kspec.alerts.guard import Guard
-from pytest_kspec.alerts.http import NotDelivered, Patience
+from pytest_kspec.alerts.http import NotDelivered, Patience, tls_failed
 from pytest_kspec.alerts.ledger import Notification
 from pytest_kspec.alerts.routing import level_of
 from pytest_kspec.alerts.sending import AlertSending
@@ -49,7 +49,7 @@ def mail(made: Notification, notifier: EmailNotifier, default: Level) -> EmailMe
     found = EmailMessage(policy=SMTP)
     found["From"] = notifier.from_
     found["To"] = ", ".join(notifier.to)
-    found["Subject"] = f"[kspec] {_worst(made, default)}: {message.title(made)}"
+    found["Subject"] = f"[kspec] {_subject(made, default)}"
     found["Date"] = format_datetime(datetime.fromisoformat(made.at))
     told = "\n".join(f"{fact.alert.id} {fact.state} {fact.token}" for fact in made.facts)
     digest = hashlib.sha256(told.encode()).hexdigest()[:16]
@@ -64,8 +64,9 @@ def mail(made: Notification, notifier: EmailNotifier, default: Level) -> EmailMe
     return found
 
 
-def _worst(made: Notification, default: Level) -> str:
-    return message.worst(made, default).value if made.firing else "resolved"
+def _subject(made: Notification, default: Level) -> str:
+    title = message.title(made)
+    return f"{message.worst(made, default).value}: {title}" if made.firing else title
 
 
 def _part(fact: Fact, default: Level) -> str:
@@ -165,7 +166,7 @@ def _once(
         codes = ", ".join(f"{name}: {code}" for name, (code, _) in error.recipients.items())
         raise NotDelivered(f"the server refuses the recipients ({codes}).", where=where) from None
     except ssl.SSLError as error:
-        raise NotDelivered(f"TLS failed ({error.reason or type(error).__name__}).", where=where) from None
+        raise NotDelivered(tls_failed(error), where=where) from None
     except _TooLong:
         what = f"the replies of the server are longer than {LONGEST_SESSION >> 10} KiB."
         raise NotDelivered(what, where=where) from None
