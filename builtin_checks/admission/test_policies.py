@@ -15,6 +15,7 @@ from pytest_kspec import (
     Cluster,
     ClusterSpecification,
     Findings,
+    Malformed,
     NotServed,
     Requirement,
     Resource,
@@ -183,7 +184,7 @@ def _faults(policy: Resource, with_status: bool) -> Iterator[tuple[str, Any, str
         yield "status", _condition(policy), "ready", "the policy is not ready"
     if policy.kind.removeprefix("Namespaced") in _KINDS:
         evaluation = _map(policy.spec, "evaluation")
-        if _map(evaluation, "admission").get("enabled") is False:
+        if not _flag(_map(evaluation, "admission"), "enabled"):
             yield (
                 "spec.evaluation.admission.enabled",
                 False,
@@ -199,25 +200,31 @@ def _faults(policy: Resource, with_status: bool) -> Iterator[tuple[str, Any, str
                 f"the policy is for {mode} payloads",
             )
         actions = policy.spec.get("validationActions")
+        if not isinstance(actions, list | None):
+            raise Malformed(f"validationActions is {actions!r:.60}, not a list")
         if policy.kind in _DENYING and actions and "Deny" not in actions:
-            said = ", ".join(map(str, actions)) if isinstance(actions, list) else str(actions)
+            said = ", ".join(map(str, actions))
             yield "spec.validationActions", actions, "Deny", f"the policy does not deny: {said}"
+        if policy.kind in _DENYING and not _maps(policy.spec, "validations"):
+            yield "spec.validations", None, "at least one validation", "the policy has no validations"
         return
-    if policy.spec.get("admission") is False:
+    if not _flag(policy.spec, "admission"):
         yield "spec.admission", False, "unset or true", "not applied at admission"
+    if not _maps(policy.spec, "rules"):
+        yield "spec.rules", None, "at least one rule", "the policy has no rules"
     yield from _audits(policy.spec)
 
 
 def _audits(spec: Mapping[str, Any]) -> Iterator[tuple[str, Any, str, str]]:
     """Rules that only audit. A rule's own action wins over the policy's, whose default is Audit."""
-    general = spec.get("validationFailureAction")
+    general = _text(spec, "validationFailureAction")
     audited = False
     for index, rule in enumerate(_maps(spec, "rules")):
         name = rule.get("name") or index
-        parts = [("validate", _map(rule, "validate"))] if rule.get("validate") else []
+        parts = [("validate", found)] if (found := _map(rule, "validate")) else []
         parts += [(f"verifyImages[{i}]", part) for i, part in enumerate(_maps(rule, "verifyImages"))]
         for field, part in parts:
-            own = part.get("failureAction")
+            own = _text(part, "failureAction")
             if str(own or general or "Audit").lower() != "enforce":
                 path = f"spec.rules[{name}].{field}.failureAction" if own else "spec.validationFailureAction"
                 if own or not audited:
@@ -229,18 +236,37 @@ def _audits(spec: Mapping[str, Any]) -> Iterator[tuple[str, Any, str, str]]:
 
 def _overrides(raw: Mapping[str, Any], key: str, prefix: str) -> Iterator[tuple[str, Any, str, str]]:
     for index, override in enumerate(_maps(raw, key)):
-        action = override.get("action")
+        action = _text(override, "action")
         if str(action or "").lower() == "audit":
             where = override.get("namespaces")
             names = ", ".join(map(str, where)) if isinstance(where, list) else "selected namespaces"
             yield f"{prefix}{key}[{index}].action", action, "Enforce", f"the policy only audits in {names}"
 
 
+def _flag(raw: Mapping[str, Any], key: str) -> bool:
+    """A switch that is on where it is not set."""
+    value = raw.get(key)
+    if not isinstance(value, bool | None):
+        raise Malformed(f"{key} is {value!r:.60}, neither true nor false")
+    return value is not False
+
+
+def _text(raw: Mapping[str, Any], key: str) -> str | None:
+    value = raw.get(key)
+    if not isinstance(value, str | None):
+        raise Malformed(f"{key} is {value!r:.60}, not text")
+    return value
+
+
 def _map(raw: Mapping[str, Any], key: str) -> dict[str, Any]:
     value = raw.get(key)
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict | None):
+        raise Malformed(f"{key} is {value!r:.60}, not an object")
+    return value or {}
 
 
 def _maps(raw: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     value = raw.get(key)
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+    if not isinstance(value, list | None) or not all(isinstance(entry, dict) for entry in value or ()):
+        raise Malformed(f"{key} is {value!r:.60}, not a list of objects")
+    return value or []

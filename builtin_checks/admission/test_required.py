@@ -15,6 +15,7 @@ from pytest_kspec import (
     About,
     ClusterSpecification,
     Findings,
+    Malformed,
     NotServed,
     Pattern,
     Requirement,
@@ -91,7 +92,7 @@ def test_required(requirement: Requirement, resources: ResourceLister, findings:
 def _without_effect(kind: str, items: list[Resource], resources: ResourceLister) -> dict[str, str]:
     """Name → why it enforces nothing."""
     if kind.endswith("WebhookConfiguration"):
-        return {item.name: "has no webhooks" for item in items if not item.raw.get("webhooks")}
+        return {item.name: "has no webhooks" for item in items if not _webhooks(item)}
     if not items:
         return {}
     actions: dict[str, set[str]] = {}
@@ -109,3 +110,10 @@ def _without_effect(kind: str, items: list[Resource], resources: ResourceLister)
                 f"does not deny (its bindings: {', '.join(sorted(actions[item.name])) or 'no action'})"
             )
     return idle
+
+
+def _webhooks(item: Resource) -> list[Any]:
+    listed = item.raw.get("webhooks")
+    if not isinstance(listed, list | None) or not all(isinstance(hook, dict) for hook in listed or ()):
+        raise Malformed(f"{item.kind} {item.name}: webhooks is {listed!r:.60}, not a list of webhooks")
+    return listed or []

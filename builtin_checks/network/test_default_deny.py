@@ -12,8 +12,9 @@ policies, and other engines (AdminNetworkPolicy, Cilium, Calico): only NetworkPo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from pytest_kspec import (
     RESERVED_NAMESPACES,
@@ -32,13 +33,16 @@ ABOUT = About(
     ),
     allowed=(
         "one policy with an empty podSelector, of that policy type and without rules for it;\n"
-        "and no policy with an empty podSelector that allows everything in that direction"
+        "and no policy with an empty podSelector that allows everything in that direction (all addresses, at all "
+        "ports of TCP and UDP)"
     ),
     source="Kubernetes, Network Policies (networking.k8s.io/v1); CIS Kubernetes Benchmark 1.10, 5.3.2",
 )
 
 DIRECTIONS = ("Ingress", "Egress")
-_EVERYWHERE = ("0.0.0.0/0", "::/0")
+LAST_PORT = 65535
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Block = TypeVar("Block", ipaddress.IPv4Network, ipaddress.IPv6Network)
 
 
 @check(
@@ -110,6 +114,8 @@ def effect(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     everything = not (_of(selector, "matchLabels", dict) or _of(selector, "matchExpressions", list))
     egress = _of(spec, "egress", list)
     types = _of(spec, "policyTypes", list) or (["Ingress", "Egress"] if egress else ["Ingress"])
+    if unknown := [one for one in types if one not in DIRECTIONS]:
+        raise Malformed(f"NetworkPolicy policyTypes holds {unknown[0]!r:.60}")
     for direction, rules, peers in (
         ("Ingress", _of(spec, "ingress", list), "from"),
         ("Egress", egress, "to"),
@@ -120,20 +126,61 @@ def effect(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             elif not rules:
                 yield direction, "denies"
             else:
-                yield direction, "allows" if any(_open(rule, peers) for rule in rules) else "opens"
+                yield direction, "allows" if _open(rules, peers) else "opens"
 
 
-def _open(rule: Any, peers: str) -> bool:
-    """Whether a rule allows everything: no peers or every address, and no ports."""
-    if not isinstance(rule, dict):
-        raise Malformed(f"NetworkPolicy rule is {rule!r:.60}, not an object")
-    if _of(rule, "ports", list):
-        return False
-    allowed = _of(rule, peers, list)
-    if not allowed:
-        return True
-    blocks = [_of(peer, "ipBlock", dict) for peer in allowed if isinstance(peer, dict)]
-    return any(block.get("cidr") in _EVERYWHERE and not block.get("except") for block in blocks)
+def _open(rules: list[Any], peers: str) -> bool:
+    """Whether the rules together allow everything: all addresses, at all ports."""
+    blocks: list[Network] = []
+    open_to_all = False
+    for rule in rules:
+        if not isinstance(rule, dict):
+            raise Malformed(f"NetworkPolicy rule is {rule!r:.60}, not an object")
+        every_port = _every_port(_of(rule, "ports", list))
+        allowed = _of(rule, peers, list)
+        found = [block for peer in allowed for block in _addresses(peer)]
+        if every_port:
+            open_to_all = open_to_all or not allowed
+            blocks += found
+    return (
+        open_to_all
+        or _everywhere(block for block in blocks if isinstance(block, ipaddress.IPv4Network))
+        or _everywhere(block for block in blocks if isinstance(block, ipaddress.IPv6Network))
+    )
+
+
+def _everywhere(blocks: Iterable[Block]) -> bool:
+    return any(whole.prefixlen == 0 for whole in ipaddress.collapse_addresses(blocks))
+
+
+def _every_port(ports: list[Any]) -> bool:
+    """Whether these are all ports of TCP and of UDP; no list is no limit."""
+    whole = set()
+    for port in ports:
+        if not isinstance(port, dict):
+            raise Malformed(f"NetworkPolicy port is {port!r:.60}, not an object")
+        first = port.get("port")
+        if first is None or (first == 1 and port.get("endPort") == LAST_PORT):
+            whole.add(port.get("protocol") or "TCP")
+    return not ports or whole >= {"TCP", "UDP"}
+
+
+def _addresses(peer: Any) -> Iterator[Network]:
+    """The addresses of a peer that is a block without exceptions."""
+    if not isinstance(peer, dict):
+        raise Malformed(f"NetworkPolicy peer is {peer!r:.60}, not an object")
+    if peer.get("ipBlock") is None:
+        return
+    block = _of(peer, "ipBlock", dict)
+    cidr, excepted = block.get("cidr"), _of(block, "except", list)
+    try:
+        network = ipaddress.ip_network(cidr, strict=False) if isinstance(cidr, str) else None
+    except ValueError:
+        network = None
+    if network is None:
+        raise Malformed(f"NetworkPolicy cidr is {cidr!r:.60}, not a block of addresses")
+    if not excepted:
+        yield network
 
 
 def _of(raw: Mapping[str, Any], key: str, kind: type) -> Any:

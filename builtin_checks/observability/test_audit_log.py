@@ -210,8 +210,12 @@ def variables_of(container: Container) -> tuple[dict[str, str | None], bool]:
     found: dict[str, str | None] = {}
     others = bool(container.raw.get("envFrom"))
     entries = container.raw.get("env")
-    for entry in entries if isinstance(entries, list) else ():
-        if isinstance(entry, dict) and isinstance(name := entry.get("name"), str):
+    if not isinstance(entries, list | None):
+        entries, others = [], True
+    for entry in entries or ():
+        if not isinstance(entry, dict) or not isinstance(name := entry.get("name"), str):
+            others = True
+        else:
             value = entry.get("value") or ""
             elsewhere = bool(entry.get("valueFrom")) or not isinstance(value, str)
             made = HIDDEN if elsewhere else expand(value, found, others=others)
@@ -263,9 +267,8 @@ def words(container: Container) -> list[str | None]:
     for field in ("command", "args"):
         entries = container.raw.get(field)
         given += [
-            expand(entry, variables, others=others)
-            for entry in (entries if isinstance(entries, list) else ())
-            if isinstance(entry, str)
+            expand(entry, variables, others=others) if isinstance(entry, str) else HIDDEN
+            for entry in (entries if isinstance(entries, list) else [entries] if entries is not None else [])
         ]
     found: list[str] = []
     for index, shown in enumerate(given):

@@ -24,6 +24,7 @@ from pytest_kspec.cluster.objects.items import (
     gc_paused,
     items_of,
     malformed_metadata,
+    refuse_malformed,
     removed,
 )
 from pytest_kspec.cluster.objects.kinds import TEMPLATE_PATHS, type_of
@@ -240,6 +241,8 @@ class Decoder:
         if template_path is not None:
             page = Page(text, resource_type, self._default_namespace, self._whole)
         for index, raw in enumerate(items):
+            if template_path is None:
+                refuse_malformed(raw, resource_type, self._cluster)
             complete(raw, resource_type, default_namespace)
             if template_path is None:
                 self._refuse_removed(raw, resource_type)

@@ -128,3 +128,34 @@ def malformed_metadata(raw: dict[str, Any]) -> list[tuple[str, Any]]:
     if not isinstance(metadata.get("annotations"), dict | None):
         wrong.append(("metadata.annotations", metadata["annotations"]))
     return wrong
+
+
+def refuse_malformed(raw: dict[str, Any], resource_type: ResourceType, where: str) -> None:
+    """Raises Malformed for an object whose `metadata` no API server accepts.
+
+    Read as if it had no labels, it would leave every selector, and with it what is looked for.
+    """
+    metadata = raw.get("metadata")
+    if metadata is None:
+        return
+    wrong = malformed_metadata(raw)
+    for key in ("labels", "annotations"):
+        texts = metadata.get(key) if isinstance(metadata, dict) else None
+        if isinstance(texts, dict):
+            odd = [
+                (f"metadata.{key}[{name}]", text)
+                for name, text in texts.items()
+                if not isinstance(text, str | None)
+            ]
+            wrong = [*odd, *(one for one in wrong if one[0] != f"metadata.{key}")]
+    if not wrong:
+        return
+    path, value = wrong[0]
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    raise Malformed(
+        f"{path} is {msgspec.json.encode(value).decode()[:60]}, which Kubernetes does not allow there.",
+        where=f"{where}: {resource_type.kind} {name}"
+        if isinstance(name, str)
+        else f"{where}: {resource_type.kind}",
+        fix="Put it in quotes." if isinstance(value, int | float) else "",
+    )

@@ -238,6 +238,8 @@ class FieldDemand(ABC):
         path = self._field.path
         for where, value in walk(data, path, base):
             source = ""
+            if value in EMPTY and value is not None and (value != "" or self._field.type == "bool"):
+                self._check_type(where, value)  # before something else is taken in its place
             if value in EMPTY and container is not None:
                 source, value = inherited(pod, container, path, value)
             stated = filled(data, container, path) if value is None else value

@@ -146,7 +146,7 @@ class Grants:
         for role in cluster_roles:
             self._add_role("ClusterRole", "", role)
             labels[role.name] = role.labels
-            if role.raw.get("aggregationRule"):
+            if role.raw.get("aggregationRule") not in (None, {}):
                 aggregated.append(role)
         for role in roles:
             self._add_role("Role", role.namespace, role)
@@ -299,7 +299,9 @@ def selects(selector: Any, labels: Mapping[str, str]) -> bool:
     """Whether a label selector selects these labels; {} selects all. Raises Malformed."""
     if not isinstance(selector, dict):
         raise Malformed(f"label selector is {selector!r:.60}, not an object")
-    if any(labels.get(key) != value for key, value in _object(selector, "matchLabels").items()):
+    matched_labels = _object(selector, "matchLabels")
+    wanted = {key: _text(matched_labels, key) for key in matched_labels}  # all are read, to see what is wrong
+    if any(labels.get(key) != value for key, value in wanted.items()):
         return False
     for expression in _array(selector, "matchExpressions"):
         if not isinstance(expression, dict):

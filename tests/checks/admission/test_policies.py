@@ -33,6 +33,8 @@ def current(
     name: str = "p", kind: str = "ValidatingPolicy", ns: str = "", ready: bool = True, **spec: Any
 ) -> dict[str, Any]:
     status = {"conditionStatus": {"ready": ready}}
+    if kind.endswith("ValidatingPolicy"):
+        spec = {"validations": [{"expression": "false"}], **spec}
     return obj("policies.kyverno.io/v1", kind, name, ns, spec=spec, status=status)
 
 
@@ -110,6 +112,14 @@ def test_ready_and_enforcing(policy: Any) -> None:
             legacy(validationFailureAction="Enforce", status={}),
             ("status", "no status", "the policy is not ready"),
         ),
+        (
+            legacy(rules=[], validationFailureAction="Enforce"),
+            ("spec.rules", None, "the policy has no rules"),
+        ),
+        (
+            current(validations=None),
+            ("spec.validations", None, "the policy has no validations"),
+        ),
         (current(ready=False), ("status", "not ready", "the policy is not ready")),
         (
             current(validationActions=["Audit", "Warn"]),
@@ -176,6 +186,51 @@ def test_count_of_ready_policies_of_all_kinds() -> None:
             "4 of 5 Kyverno policies exist and are ready; not ready: b, f",
         )
     ]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        legacy(validationFailureAction="Enforce") | {"spec": {"rules": wrong}}
+        for wrong in (
+            "x",
+            True,
+            {},
+            ["x"],
+            [{"validate": []}],
+            [{"verifyImages": {}}],
+            [{"verifyImages": ["x"]}],
+        )
+    ]
+    + [
+        legacy(validationFailureAction="Enforce", **wrong)
+        for wrong in (
+            {"admission": "false"},
+            {"admission": 0},
+            {"validationFailureActionOverrides": "x"},
+            {"validationFailureActionOverrides": [{"action": ["Audit"]}]},
+        )
+    ]
+    + [
+        legacy(rules=[{"name": "r", "validate": {"failureAction": wrong}}])
+        for wrong in ({}, ["Enforce"], False)
+    ]
+    + [
+        current(**wrong)
+        for wrong in (
+            {"evaluation": []},
+            {"evaluation": {"admission": "off"}},
+            {"evaluation": {"admission": {"enabled": "false"}}},
+            {"validationActions": {}},
+            {"validationActions": "Deny"},
+            {"validations": True},
+        )
+    ],
+)
+def test_what_cannot_be_read_is_an_error(policy: Any) -> None:
+    """An API server does not hold this; a file may."""
+    assert verdict(named(policy)) == "error"
+    assert verdict(named(policy, kind="manifests")) == "error"
 
 
 def test_no_count_asked() -> None:

@@ -115,12 +115,47 @@ def test_egress_list_does_not_count_for_a_policy_of_type_ingress() -> None:
         {"to": None, "ports": None},
         {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}, {"ipBlock": {"cidr": "0.0.0.0/0"}}]},
         {"to": [{"ipBlock": {"cidr": "::/0", "except": []}}]},
+        {"to": [{"ipBlock": {"cidr": "0:0::/0"}}]},
+        {"to": [{"ipBlock": {"cidr": "10.0.0.0/0"}}]},  # as API servers before 1.36 accept it
+        {"to": [{"ipBlock": {"cidr": "0.0.0.0/1"}}, {"ipBlock": {"cidr": "128.0.0.0/1"}}]},
+        {"ports": [{}, {"protocol": "UDP"}]},
+        {
+            "ports": [
+                {"port": 1, "endPort": 65535},
+                {"protocol": "UDP", "port": 1, "endPort": 65535},
+            ]
+        },
     ],
 )
 def test_policies_add_so_that_allow_everything_defeats_a_default_deny(rule: Any) -> None:
     results = run(
         policy("deny", "shop", policyTypes=BOTH),
         policy("open", "shop", policyTypes=["Egress"], egress=[rule]),
+    )
+    assert told(results) == [missing("egress", "NetworkPolicy open allowing all egress of all pods")]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"to": [{"ipBlock": {"cidr": "0.0.0.0/1"}}, {"ipBlock": {"cidr": "::/1"}}]},
+        {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]},
+        {"to": [{"podSelector": {}}]},
+        {"ports": [{}]},
+        {"ports": [{"port": 1, "endPort": 65534}, {"protocol": "UDP"}]},
+        {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443}]},
+    ],
+)
+def test_rules_that_leave_something_closed_defeat_none(rule: Any) -> None:
+    open_in_part = policy("open", "shop", policyTypes=["Egress"], egress=[rule])
+    assert told(run(policy("deny", "shop", policyTypes=BOTH), open_in_part)) == []
+
+
+def test_two_rules_that_allow_everything_together() -> None:
+    halves = [{"to": [{"ipBlock": {"cidr": half}}]} for half in ("0.0.0.0/1", "128.0.0.0/1")]
+    results = run(
+        policy("deny", "shop", policyTypes=BOTH),
+        policy("open", "shop", policyTypes=["Egress"], egress=halves),
     )
     assert told(results) == [missing("egress", "NetworkPolicy open allowing all egress of all pods")]
 
@@ -155,7 +190,13 @@ def test_every_namespace_counts_system_ones_too() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [{"podSelector": "all"}, {"ingress": {}}, {"policyTypes": "Ingress"}, {"ingress": ["x"]}, {"egress": 1}],
+    [{"podSelector": "all"}, {"ingress": {}}, {"policyTypes": "Ingress"}, {"ingress": ["x"]}, {"egress": 1}]
+    + [{"policyTypes": ["ingress"]}, {"ingress": [{"ports": ["x"]}]}, {"ingress": [{"from": ["x"]}]}]
+    + [
+        {"ingress": [{"from": [{"ipBlock": wrong}]}]}
+        for wrong in ("x", {}, {"cidr": ["::/0"]}, {"cidr": "all"})
+    ]
+    + [{"ingress": [{"from": [{"ipBlock": {"cidr": "::/0", "except": "x"}}]}]}],
 )
 def test_malformed_policy_is_an_error(spec: Any) -> None:
     assert verdict(run(policy("odd", "shop", **spec), policy("deny", "shop", policyTypes=BOTH))) == "error"
