@@ -87,6 +87,42 @@ def test_a_repository_is_read_for_its_manifests(tmp_path: Path, monkeypatch: pyt
     )
 
 
+def test_manifests_by_other_names_are_listed(tmp_path: Path) -> None:
+    """What kubectl does not read from a folder either is not evaluated, and nobody should think that it was."""
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"
+    seen = [
+        "a.txt",
+        "a.yaml.tmpl",
+        "a.j2",
+        "a.yaml.bak",
+        "a.yml~",
+        "a.manifest",
+        "plain",
+        "sub/a.yaml.disabled",
+    ]
+    files: dict[str, Any] = dict.fromkeys(seen, pod)
+    files["a.json.orig"] = json.dumps({"apiVersion": "v1", "kind": "Pod"})
+    files |= {"README.md": f"```\n{pod}```\n", "notes.txt": "kind: words\n", ".hidden.txt": pod, "a.py": pod}
+    files |= {
+        "chart/Chart.yaml": "name: c\n",
+        "chart/templates/_pod.tpl": pod,
+        "web.yaml": DEPLOYMENT % "web",
+    }
+    files["kustomization.yaml"] = "configMapGenerator: [{name: c, files: [used.txt]}]\n"
+    files["used.txt"] = pod
+    ref = lay(tmp_path, files)
+    os.mkfifo(tmp_path / "pipe.txt")
+    os.symlink("nowhere", tmp_path / "gone.txt")
+    found, notes = read(ref)
+    assert found == ["Deployment shop/web"]
+    (note,) = (note for note in notes if "look like" in note)
+    names = sorted(["a.json.orig", *seen])
+    assert note == (
+        "9 files look like manifests and are not read, only .yaml, .yml, .json are: "
+        f"{', '.join(names[:8])} and 1 more"
+    )
+
+
 def test_bases_and_overlays(tmp_path: Path) -> None:
     ref = lay(
         tmp_path,

@@ -24,6 +24,13 @@ from pytest_kspec.kube.listing import Listing, few
 from pytest_kspec.regexes import regex
 
 SUFFIXES = (".yaml", ".yml", ".json")
+OTHER_NAMES = regex(
+    r"[^.]*|.*(~|\.(txt|tmpl|tpl|gotmpl|template|j2|jinja2?|erb|manifest|bak|orig|old|disabled|off|dist|example|sample))",
+    re.IGNORECASE,
+)
+"""Names of files that may hold manifests, which kubectl does not read from a folder either."""
+MAX_OTHERS_LOOKED_AT = 2000
+_HEAD = 64 << 10
 MAX_FILES = 50_000
 MAX_STREAM_BYTES = 1 << 30
 """Of a pipe, whose size nobody knows before it ends."""
@@ -62,6 +69,7 @@ class Folder(Struct):
     charts:   folders of Helm charts whose templates are not rendered
     overlays: folders with a kustomization
     patches:  files that a kustomization reads for another purpose than as objects
+    unread:   files with another suffix that look like manifests
     """
 
     path: str
@@ -71,6 +79,7 @@ class Folder(Struct):
     charts: set[str] = field(default_factory=set)
     overlays: set[str] = field(default_factory=set)
     patches: set[str] = field(default_factory=set)
+    unread: list[str] = field(default_factory=list)
 
     def overlay_of(self, path: str) -> str:
         """The folder of the kustomization that is nearest above a file, or ""."""
@@ -121,6 +130,15 @@ class Folder(Struct):
             short = self._short(self.others)
             text = f"{len(self.others)} {are} no Kubernetes objects: {few(short)}"
             yield Note(Listing(text, short), hides=False)
+        if self.unread:
+            are = (
+                "file looks like a manifest and is"
+                if len(self.unread) == 1
+                else "files look like manifests and are"
+            )
+            short = self._short(self.unread)
+            text = f"{len(self.unread)} {are} not read, only {', '.join(SUFFIXES)} are: {few(short)}"
+            yield Note(Listing(text, short))
         if self.skipped:
             short = self._short(self.skipped)
             text = f"not searched (hidden, linked folders, node_modules): {few(short)}"
@@ -136,6 +154,7 @@ def walk(path: str) -> Folder:
     Raises SourceUnavailable where a folder could not be read, or holds more than MAX_FILES files.
     """
     found = Folder(path)
+    others: list[str] = []
 
     def fail(error: OSError) -> None:
         raise unreadable(error, str(error.filename)) from error
@@ -156,6 +175,12 @@ def walk(path: str) -> Folder:
                 found.files.append(below)
             elif name.lower().endswith(SUFFIXES):
                 (found.skipped if name.startswith(".") else found.files).append(below)
+            elif (
+                len(others) < MAX_OTHERS_LOOKED_AT
+                and not name.startswith(".")
+                and OTHER_NAMES.fullmatch(name)
+            ):
+                others.append(below)
         if len(found.files) > MAX_FILES:
             raise SourceUnavailable(
                 f"the folder contains more than {MAX_FILES} YAML and JSON files.",
@@ -163,6 +188,7 @@ def walk(path: str) -> Folder:
                 fix="Name the folder of the manifests.",
             )
     _drop_links(found)
+    found.unread = [other for other in others if _is_manifest(other) and not _chart_of(other)]
     resources: set[str] = set()
     for file in found.files:
         if os.path.basename(file) in _KUSTOMIZATIONS:
@@ -170,7 +196,20 @@ def walk(path: str) -> Folder:
                 found.patches.update(_paths(file, _names_in(data)))
                 resources.update(_paths(file, _list(data.get("resources"))))
     found.patches -= resources  # read as both, it holds objects too
+    found.unread = [other for other in found.unread if os.path.normpath(other) not in found.patches]
     return found
+
+
+def _is_manifest(path: str) -> bool:
+    """Whether the beginning of a file of any name reads like a manifest. What cannot be read does not."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False
+    return looks_like_manifest(head, json=head.lstrip()[:1] in (b"{", b"["))
 
 
 def _drop_links(folder: Folder) -> None:
