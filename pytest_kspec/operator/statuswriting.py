@@ -6,6 +6,7 @@ meanwhile, was deleted, or was made anew is another object: what was found is no
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from pytest_kspec.cluster.writing.access import Access
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.errors import Conflict, NotFound
 from pytest_kspec.operator.status import status_of
+
+log = logging.getLogger("kspec.operator")
 
 Object = dict[str, Any]
 
@@ -44,7 +47,13 @@ def bring(access: Access, found: Mapping[str, Any], after_of: Callable[[Object],
         after = after_of(before)
         if after != before:
             sent = {**current, "status": after}
-            writer.replace(sent, field_manager=FIELD_MANAGER, subresource="status")
+            written = writer.replace(sent, field_manager=FIELD_MANAGER, subresource="status")
+            if lost := dropped(after, status_of(written)):
+                log.warning(
+                    "the definition of %s does not have %s, which is not in the status of any: "
+                    "kspec crds | kubectl apply --server-side -f -",
+                    found["kind"], ", ".join(lost[:3]),
+                )  # fmt: skip
         return Change(before, after)
 
     for attempt in range(_WRITES):
@@ -56,6 +65,17 @@ def bring(access: Access, found: Mapping[str, Any], after_of: Callable[[Object],
             if attempt + 1 == _WRITES:
                 raise
     raise AssertionError
+
+
+def dropped(sent: Mapping[str, Any], kept: Mapping[str, Any], path: str = "status") -> list[str]:
+    """Fields that the API server did not keep: its definition is of another version."""
+    found = []
+    for key, value in sent.items():
+        if key not in kept:
+            found.append(f"{path}.{key}")
+        elif isinstance(value, dict) and isinstance(kept[key], dict):
+            found += dropped(value, kept[key], f"{path}.{key}")
+    return found
 
 
 def is_there(access: Access, found: Mapping[str, Any]) -> bool:

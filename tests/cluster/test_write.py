@@ -53,6 +53,9 @@ def test_an_apply_is_one_patch(start: Start) -> None:
     assert sent.headers["content-type"] == "application/apply-patch+yaml"
     writer.apply(OBJECT, field_manager="me", force=False, dry_run=True)
     assert api.seen[-1].query == {"fieldManager": "me", "fieldValidation": "Strict", "dryRun": "All"}
+    api.answers[f"{MAP}/status"] = Reply(OBJECT)
+    writer.replace(OBJECT, subresource="status")
+    assert api.seen[-1].query == {"fieldManager": "kspec", "fieldValidation": "Warn"}
 
 
 WRITES: dict[str, Callable[[Writer], object]] = {

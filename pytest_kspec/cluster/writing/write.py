@@ -2,7 +2,8 @@
 
 Server-side apply is the way to write: the server keeps who owns which field, and an apply that changes nothing
 changes nothing. Objects are plain dicts as the API server returns them. An unknown field is refused, never
-dropped in silence (`fieldValidation=Strict`).
+dropped in silence (`fieldValidation=Strict`). In a status it is dropped: a definition of an older version is no reason
+to say nothing at all.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Writer:
         an object of another kind (scale) are not for this class.
         """
         target = self._target("apply", obj, subresource)
-        query = _query(field_manager, dry_run) | ({"force": "true"} if force else {})
+        query = _query(field_manager, dry_run, subresource) | ({"force": "true"} if force else {})
         return self._write("PATCH", target, query, _without_managed_fields(obj), content_type=_APPLY)
 
     def create(
@@ -99,7 +100,7 @@ class Writer:
     ) -> Object:
         """Put `obj` in the place of the one of its name. With its `resourceVersion`: Conflict if that changed."""
         target = self._target("replace", obj, subresource)
-        return self._write("PUT", target, _query(field_manager, dry_run), obj)
+        return self._write("PUT", target, _query(field_manager, dry_run, subresource), obj)
 
     def patch(
         self,
@@ -119,7 +120,7 @@ class Writer:
         return self._write(
             "PATCH",
             target,
-            _query(field_manager, dry_run),
+            _query(field_manager, dry_run, subresource),
             patch,
             content_type=_PATCHES[patch_type],
             repeatable=patch_type != "json",
@@ -316,8 +317,9 @@ def _path(target: WriteTarget) -> str:
     return resource_path(target.resource_type, target.namespace, target.name, target.subresource)
 
 
-def _query(field_manager: str, dry_run: bool) -> dict[str, str]:
-    query = {"fieldManager": field_manager, "fieldValidation": "Strict"}
+def _query(field_manager: str, dry_run: bool, subresource: str = "") -> dict[str, str]:
+    validation = "Warn" if subresource == "status" else "Strict"
+    query = {"fieldManager": field_manager, "fieldValidation": validation}
     return query | ({"dryRun": "All"} if dry_run else {})
 
 
