@@ -10,7 +10,7 @@ from pytest_kspec.plan.idle import Function, Idle, bound_names, own, root_of
 
 Reports: TypeAlias = Callable[..., bool]
 """Whether code may report something."""
-LOGS = frozenset({"log", "logger", "logging"})
+LOGS = frozenset({"log", "logger", "logging", "warnings"})
 _BROAD = frozenset({"AssertionError", "Exception", "BaseException"})
 
 

@@ -32,11 +32,12 @@ _QUIET = _PREDICATES | {
     "setdefault", "split", "strip", "values",
 }  # fmt: skip
 """Methods of Python's own types that report nothing."""
+_CHANGE = frozenset({"append", "extend", "setdefault"})
 _FIELDS = frozenset({"startswith", "endswith"})
 """What fields of a rule may be called."""
 _MATCHES = "matches"
 """A method of resources; what else is called so may report something."""
-_LEVELS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
+_LEVELS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "warn"})
 _TAKE_CALLS = frozenset({"map", "filter", "iter"})
 _ACT = frozenset({"exec", "eval", "__import__", "getattr", "next", "compile", "globals", "locals", "vars"})
 _GIVEN = frozenset({
@@ -67,6 +68,8 @@ class _Reports:
     """Whether code may report something: asserts, raises, uses `findings`, or calls what may."""
 
     def __init__(self, module: ast.Module) -> None:
+        self.predicates: frozenset[str] = frozenset()
+        """Functions of the module whose answer is all that a call of them is for."""
         bound = {name for node in ast.walk(module) for name in bound_names(node)}
         loops = [one for one in ast.walk(module) if isinstance(one, ast.For | ast.comprehension)]
         self._resources = {
@@ -81,6 +84,21 @@ class _Reports:
             (isinstance(node, ast.Attribute) and node.attr == "usefixtures")
             or (isinstance(node, ast.keyword) and node.arg == "autouse")
             for node in ast.walk(module)
+        )
+        self.predicates = self._predicates(module)
+
+    def _predicates(self, module: ast.Module) -> frozenset[str]:
+        bound = [name for node in ast.walk(module) for name in bound_names(node)]
+        return frozenset(
+            node.name
+            for node in module.body
+            if isinstance(node, ast.FunctionDef)
+            and not node.decorator_list
+            and bound.count(node.name) == 1
+            and not self(*node.body)
+            and (answers := [one.value for one in own(node) if isinstance(one, ast.Return)])
+            and all(answer is not None and _is_verdict(answer, self) for answer in answers)
+            and not any(_keeps(one) for one in ast.walk(node))
         )
 
     def __call__(self, *nodes: ast.AST) -> bool:
@@ -101,7 +119,9 @@ class _Reports:
         if isinstance(func, ast.Name):
             if func.id in _TAKE_CALLS:
                 passed += call.args[:1]
-            return func.id in self._quiet and all(self._is_quiet_function(one) for one in passed)
+            return func.id in self._quiet | self.predicates and all(
+                self._is_quiet_function(one) for one in passed
+            )
         if not isinstance(func, ast.Attribute):
             return False
         root = root_of(func.value)
@@ -150,7 +170,7 @@ def _is_question(node: ast.AST, reports: _Reports) -> bool:
     """Whether its value is all that it is for."""
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Name):
-            return node.func.id in _QUESTIONS
+            return node.func.id in _QUESTIONS | reports.predicates
         return isinstance(node.func, ast.Attribute) and reports.is_predicate(node.func)
     if isinstance(node, ast.UnaryOp):
         return isinstance(node.op, ast.Not)
@@ -162,6 +182,18 @@ def _is_answer(node: ast.AST, reports: _Reports) -> bool:
     if isinstance(node, ast.BoolOp):
         return all(_is_answer(one, reports) for one in node.values)
     return _is_question(node, reports)
+
+
+def _is_verdict(node: ast.AST, reports: _Reports) -> bool:
+    """True, False, or what is one of them."""
+    return _is_answer(node, reports) or (isinstance(node, ast.Constant) and isinstance(node.value, bool))
+
+
+def _keeps(node: ast.AST) -> bool:
+    """Whether it changes what is seen outside of its function."""
+    if isinstance(node, ast.Attribute | ast.Subscript):
+        return not isinstance(node.ctx, ast.Load) or getattr(node, "attr", "") in _CHANGE
+    return isinstance(node, ast.Global | ast.Nonlocal)
 
 
 def _thrown_away(module: ast.Module, reports: _Reports) -> Iterator[Idle]:
@@ -230,6 +262,24 @@ def _constant(module: ast.Module, reports: _Reports) -> Iterator[Idle]:
         for test in tests(node):
             if what := _truth(test, reports):
                 yield Idle(test.lineno, f"{what} is always true", "Compare it with something, or call it.")
+        for name, value in _answers_in_names(node) if isinstance(node, Function) else ():
+            if what := _truth(value, reports):
+                yield Idle(name.lineno, f"{name.id}, {what}, is always true", "Use all(…) or any(…).")
+
+
+def _answers_in_names(function: ast.AST) -> Iterator[tuple[ast.Name, ast.expr]]:
+    """Names that are asserted, with the only value that they have in their function."""
+    values: dict[str, list[ast.expr | None]] = {}
+    for node in own(function):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            values.setdefault(node.targets[0].id, []).append(node.value)
+        for name in bound_names(node):
+            values.setdefault(name, []).append(None)
+    for node in own(function):
+        if isinstance(node, ast.Assert) and isinstance(node.test, ast.Name):
+            match values.get(node.test.id):
+                case [ast.expr() as value, None]:
+                    yield node.test, value
 
 
 def _conditions(node: ast.AST) -> Iterator[tuple[ast.expr, Sequence[ast.AST]]]:

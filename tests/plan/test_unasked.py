@@ -10,12 +10,27 @@ from pytest_kspec.errors import CheckError
 from pytest_kspec.plan.checkset import load_checks
 
 HEAD = '''\
-import contextlib, logging
+import contextlib, logging, warnings
 import pytest
 from pytest_kspec import check
 
 def judge(pod):
     assert pod.labels
+
+def is_fine(pod):
+    if not pod.labels:
+        return False
+    return pod.name == 'x' and any(pod.labels)
+
+def is_noted(pod):
+    SEEN.append(pod)
+    return bool(pod.labels)
+
+def is_judged(pod):
+    judge(pod)
+    return True
+
+SEEN = []
 
 @pytest.fixture
 def judged(pods):
@@ -44,6 +59,11 @@ def load(folder: Path, body: str, more: str = "findings") -> None:
         (2, "for p in pods:\n    isinstance(p.labels, dict)", r"the value of isinstance\(…\) is not used"),
         (2, "for p in pods:\n    p.name.startswith('x')", r"the value of p.name.startswith\(…\) is not used"),
         (2, "for p in pods:\n    p.matches({})", r"the value of p.matches\(…\) is not used"),
+        (2, "for p in pods:\n    is_fine(p)", r"the value of is_fine\(…\) is not used"),
+        (2, "for p in pods:\n    fine = is_fine(p)", "fine is never read"),
+        (0, "for p in pods:\n    if not is_fine(p): print(p)", "test_asked asserts nothing"),
+        (0, "for p in pods:\n    if not p.labels: warnings.warn(p.name)", "test_asked asserts nothing"),
+        (2, "fine = [p.kind == 'Pod' for p in pods]\nassert fine", "fine, a list of answers, is always true"),
         (2, "assert pods\nnot list(pods)", "the value of this condition is not used"),
         (2, "assert pods\nlist(pods) and pods", "the value of this condition is not used"),
         (2, "for p in pods:\n    ok = p.labels.get('team') == 'x'", "ok is never read"),
@@ -115,6 +135,11 @@ def test_what_is_asked_and_not_used(tmp_path: Path, line: int, body: str, said: 
     [
         ("any(findings.add(p) for p in pods)", "findings"),
         ("list(map(judge, pods))", "findings"),
+        ("for p in pods: is_judged(p)", "findings"),
+        ("for p in pods: is_noted(p)\nassert SEEN", "findings"),
+        ("assert all(map(is_fine, pods))", "findings"),
+        ("fine = [p.kind == 'Pod' for p in pods]\nfine = all(fine)\nassert fine", "findings"),
+        ("fine = [p.kind for p in pods if p.labels]\nassert fine", "findings"),
         ("all(judge(p) for p in pods)", "findings"),
         ("sorted(pods, key=judge)", "findings"),
         ("for p in pods: p.labels or findings.add(p)", "findings"),
