@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
+import ssl
 
-from urllib3.exceptions import HTTPError, MaxRetryError
+from urllib3.exceptions import HTTPError, MaxRetryError, ProxyError, SSLError
 
 _LONGEST = 256
+_REFUSED = re.compile(r"Tunnel connection failed: 4(?!29|08)\d\d")
 _USER = re.compile(r"//[^/\s@]*@")
 
 
 def reason_of(error: Exception) -> Exception:
     """What made a library of HTTP give up."""
     return error.reason if isinstance(error, MaxRetryError) and error.reason else error
+
+
+def is_certain(error: Exception) -> bool:
+    """Whether another try would end in the same way: a certificate that is not valid, a proxy that refuses."""
+    reason = reason_of(error)
+    if isinstance(reason, SSLError):
+        return any(isinstance(one, ssl.SSLCertVerificationError) for one in reason.args)
+    return isinstance(reason, ProxyError) and bool(_REFUSED.search(str(reason.original_error)))
 
 
 def said_of(error: Exception) -> str:

@@ -25,6 +25,8 @@ from urllib3.exceptions import (
     InvalidHeader,
     NewConnectionError,
     ProtocolError,
+    ProxyError,
+    SSLError,
 )
 
 import pytest_kspec
@@ -32,7 +34,7 @@ from pytest_kspec import measured
 from pytest_kspec.cluster.api import auth
 from pytest_kspec.cluster.api.bounded import Allowance, Exceeded, Meter, read_body, read_parts
 from pytest_kspec.cluster.api.execplugin import PluginTimeout
-from pytest_kspec.cluster.api.failing import reason_of, said_of
+from pytest_kspec.cluster.api.failing import is_certain, reason_of, said_of
 from pytest_kspec.cluster.limits import DEFAULT_LIMITS, Limits
 from pytest_kspec.cluster.objects import refusals
 from pytest_kspec.cluster.objects.answers import Wrong, media_type_problem
@@ -100,6 +102,9 @@ class Watching:
 
 UNKNOWN_FIELD = b"failed to create typed patch object"
 """What an API server says, with HTTP 500, to a server-side apply of a field that it does not know."""
+
+
+_NO_CONNECTION = (NewConnectionError, urllib3.exceptions.ConnectTimeoutError, ProxyError, SSLError)
 
 
 class Connection:
@@ -300,6 +305,8 @@ class Connection:
                         return answer
                     retry = retry.increment(method, target)
                 except HTTPError as error:
+                    if is_certain(error):
+                        raise
                     retry, retry_after = retry.increment(method, target, error=error), ""
                 self._wait(retry, retry_after)
         except Exceeded as error:
@@ -369,7 +376,7 @@ class Connection:
             where=self._context,
             fix="Is the cluster up, and reachable from here?",
         )
-        if isinstance(reason_of(error), NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
+        if isinstance(reason_of(error), _NO_CONNECTION):
             return self._paused(made)
         return made
 
