@@ -74,10 +74,10 @@ class Run(Struct, dict=True):
     published: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def asked(self) -> str:
-        """A digest of the specifications and exemptions, which all processes of a run must have alike."""
-        digest = hashlib.sha256()
+        """A digest of specifications, exemptions and the baseline, which all processes of a run must have alike."""
+        digest = hashlib.sha256(b"" if self.options.baseline is None else self.options.baseline.render())
         for path, run in sorted(self.specs.items()):
             digest.update(repr((str(path), run.spec.sha256, run.exemptions.all)).encode("utf-8", "replace"))
         return digest.hexdigest()

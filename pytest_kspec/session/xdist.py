@@ -25,7 +25,7 @@ SHARED = "kspec_shared"
 STARTED = "kspec_started"
 ASKED = "kspec_asked"
 CHANGED = "kspec_changed"
-_CHANGED = "a specification or a file of exemptions changed while the run started"
+_CHANGED = "a specification, a file of exemptions or the baseline changed while the run started"
 LEFT_OUT = "kspec_left_out"
 FRUITLESS = 4
 """Deaths for each worker that cost no item; more of them, and the run ends. xdist's own limit is as many in all."""
@@ -73,7 +73,7 @@ class XdistHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
-        """A worker that read other specifications or exemptions than the controller evaluates nothing."""
+        """A worker that read other files than the controller evaluates nothing."""
         if self._changed:
             self._config.workeroutput[CHANGED] = True  # type: ignore[attr-defined]  # of xdist
             raise pytest.exit.Exception(_CHANGED, returncode=pytest.ExitCode.USAGE_ERROR)

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from pytest_kspec.results.baseline import Baseline
+from pytest_kspec.results.baselined import Covered
 from tests.plugin.conftest import Project
 
 CHECKS = """\
@@ -290,7 +292,7 @@ def test_what_a_check_raises_that_is_no_exception_is_its_verdict(project: Projec
     assert project.verdicts()["acme.fail"] == "fail"
 
 
-@pytest.mark.parametrize("name", ["accepted.yaml", "strict.yaml"])
+@pytest.mark.parametrize("name", ["accepted.yaml", "strict.yaml", "known.json"])
 def test_workers_that_read_another_text_evaluate_nothing(project: Project, name: str) -> None:
     """What the controller has read changes before they read it: a finding was exempted by the newer text."""
     head = "apiVersion: kspec.dev/v1\nkind: Exemptions\nmetadata: {name: e}\nexemptions:\n"
@@ -298,6 +300,9 @@ def test_workers_that_read_another_text_evaluate_nothing(project: Project, name:
     newer = head + "- {name: new, reason: r, checks: [podSecurity.*, workloads.*, network.*]}\n"
     if name == "strict.yaml":
         newer = (project.path / name).read_text() + "\n# another one\n"
+    project.write("known.json", Baseline("", [], []).render().decode())
+    if name == "known.json":
+        newer = Baseline("", [Covered("prod", "strict")], []).render().decode()
     project.write("newer.yaml", newer)
     project.write(
         "checks/test_edits.py",
@@ -307,11 +312,16 @@ def test_workers_that_read_another_text_evaluate_nothing(project: Project, name:
         + "if 'PYTEST_XDIST_WORKER' not in os.environ:\n"
         + f"    os.path.exists('newer.yaml') and os.replace('newer.yaml', {name!r})\n",
     )
-    words = ("--kspec-checks=checks", "--kspec-exemptions=accepted.yaml", "-n", "2")
+    words = (
+        "--kspec-checks=checks",
+        "--kspec-exemptions=accepted.yaml",
+        "--kspec-baseline=known.json",
+        "-n2",
+    )
     run = project.run(*words)
     assert run.ret == pytest.ExitCode.INTERRUPTED
     assert set(project.verdicts().values()) == {"error"}
     (reason,) = set(_errors(project, "prod").values())
-    assert reason.endswith("a specification or a file of exemptions changed while the run started)")
+    assert reason.endswith("or the baseline changed while the run started)")
     project.run(*words)  # now all read the same
     assert "error" not in project.verdicts().values()
