@@ -149,6 +149,10 @@ class StoreError(KspecError):
     exit_code = EXIT_NOT_EVALUATED
 
 
+class DamagedObject(StoreError):
+    """What was stored is gone or was changed: nobody can read it, now or later, unless it is restored."""
+
+
 class WrongStore(StoreError):
     """What is there is not a store that this version can use: to wait does not help."""
 

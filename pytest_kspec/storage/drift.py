@@ -15,7 +15,8 @@ from pytest_kspec.errors import StoreError
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.read import ALL, Query
-from pytest_kspec.storage.write import insert_into, plain_text
+from pytest_kspec.storage.schema import plain_text
+from pytest_kspec.storage.write import insert_into
 
 _IDS = 500
 _OPEN = schema.drift.c.cleared_at.is_(None)

@@ -70,6 +70,17 @@ class Store:
             except SQLAlchemyError as error:
                 raise _store_error(error, self.address) from error
 
+    def rehearse(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns; nothing that it changes is kept. Raises StoreError."""
+
+        def undone(connection: Connection) -> T:
+            with connection.begin_nested() as changes:
+                done = work(connection)
+                changes.rollback()
+                return done
+
+        return self.write(undone)
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees one state of the store. Raises StoreError."""

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from pytest_kspec import typed
-from pytest_kspec.errors import SourceError, StoreError, UsageError
+from pytest_kspec.errors import DamagedObject, SourceError, StoreError, UsageError
 from pytest_kspec.secretstores.reference import Reference, parse_reference
 from pytest_kspec.secretstores.stores import Secrets
 
@@ -149,8 +149,8 @@ def _unwrapped(head: _Head, given: Keys, where: str) -> bytes:
         raise _damaged(where) from None
 
 
-def _damaged(where: str) -> StoreError:
-    return StoreError("the report is damaged, or was stored under another name.", where=where)
+def _damaged(where: str) -> DamagedObject:
+    return DamagedObject("the report is damaged, or was stored under another name.", where=where)
 
 
 def _split(content: bytes, where: str) -> tuple[_Head, bytes]:
@@ -160,7 +160,9 @@ def _split(content: bytes, where: str) -> tuple[_Head, bytes]:
             raise ValueError
         head = typed.from_json(line, _Head)
     except ValueError:
-        raise StoreError("the report is damaged: it does not say how it is encrypted.", where=where) from None
+        raise DamagedObject(
+            "the report is damaged: it does not say how it is encrypted.", where=where
+        ) from None
     return head, content[len(MAGIC) + len(line) + 1 :]
 
 

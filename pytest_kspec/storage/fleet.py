@@ -29,7 +29,8 @@ from pytest_kspec.storage.fleetrun import (
     stamp,
     sweep,
 )
-from pytest_kspec.storage.write import Upload, add, add_run, insert_into, plain_text, prepare
+from pytest_kspec.storage.schema import plain_text
+from pytest_kspec.storage.write import Upload, add, add_run, insert_into, prepare
 
 _run, _target, _outcome = schema.fleet_runs.c, schema.targets.c, schema.outcomes.c
 _NOBODY = Outcome.NOT_SCANNED.value
@@ -138,7 +139,7 @@ def find_run(store: Store, begins: str = "") -> StoredRun:
         raise UsageError(what, where=begins or store.address.shown, fix=fix)
     if begins and len(found) > 1:
         raise UsageError("several runs have ids that begin with this.", where=begins, fix=fix)
-    (run,) = runs(store, ids=found[:1])
+    (run,) = _rows_of(store, 1, found[:1])
     return run
 
 
@@ -152,6 +153,10 @@ def runs(store: Store, *, limit: int = 20, ids: Sequence[str] = ()) -> tuple[Sto
     """Runs over fleets, the newest first. Raises StoreError."""
     if store.objects is not None and ids and (known := fleetobjects.runs(store.objects, ids)):
         return known
+    return _rows_of(store, limit, ids)
+
+
+def _rows_of(store: Store, limit: int, ids: Sequence[str]) -> tuple[StoredRun, ...]:
     statement = select(schema.fleet_runs).order_by(_run.created_at.desc(), _run.id).limit(limit)
     if ids:
         statement = statement.where(_run.id.in_(ids))

@@ -11,6 +11,7 @@ from pytest_kspec.errors import StoreError
 from pytest_kspec.storage import objects
 from pytest_kspec.storage.fleetrun import StoredRun, StoredTarget, shards_in
 from pytest_kspec.storage.objectruns import ObjectRuns, State, shard_of
+from pytest_kspec.storage.schema import plain_text
 from pytest_kspec.storage.write import Upload
 
 
@@ -27,9 +28,9 @@ def begin(
         {
             "position": target.position,
             "shard": target.shard,
-            "name": target.name,
-            "ref": target.ref,
-            "labels": dict(target.labels),
+            "name": plain_text(target.name),
+            "ref": plain_text(target.ref),
+            "labels": {plain_text(key): plain_text(value) for key, value in target.labels.items()},
             "expected": expected.get(target.name),
         }
         for target in targets

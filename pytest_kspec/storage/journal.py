@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from pytest_kspec.errors import StoreError
+from pytest_kspec.errors import DamagedObject, StoreError
 from pytest_kspec.storage import objects
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Journal:
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        with objects.errors(self._where(name)):
+        with objects.errors(self.where(name)):
             try:
                 obstore.put(self._open(), name, content, mode="create", use_multipart=False)
                 return True
@@ -58,22 +58,29 @@ class Journal:
             content = self.read_bytes(name)
             if content is None:
                 return None
-            self._known[name] = _parse(content, self._where(name))
+            self._known[name] = _parse(content, self.where(name))
         return self._known[name]
 
-    def read_all(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Those of these that are there. Raises StoreError."""
+    def read_all(self, names: Iterable[str]) -> dict[str, dict[str, Any] | DamagedObject]:
+        """Each of these, or why it cannot be read. Raises StoreError."""
         wanted = list(names)
+
+        def read(name: str) -> dict[str, Any] | DamagedObject:
+            try:
+                found = self.read(name)
+            except DamagedObject as error:
+                return error
+            return DamagedObject("the object is gone.", where=self.where(name)) if found is None else found
+
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = list(pool.map(self.read, wanted))
-        return {name: one for name, one in zip(wanted, found, strict=True) if one is not None}
+            return dict(zip(wanted, pool.map(read, wanted), strict=True))
 
     def read_bytes(self, name: str, largest: int = _LARGEST) -> bytes | None:
         """Raises StoreError, also for one that is larger."""
         import obstore
         from obstore.exceptions import NotFoundError
 
-        with objects.errors(self._where(name)):
+        with objects.errors(self.where(name)):
             try:
                 found = obstore.get(self._open(), name)
             except (NotFoundError, FileNotFoundError) as error:
@@ -81,21 +88,21 @@ class Journal:
                     raise
                 return None
             if found.meta["size"] > largest:
-                raise StoreError(f"the object is larger than {largest >> 20} MiB.", where=self._where(name))
+                raise DamagedObject(f"the object is larger than {largest >> 20} MiB.", where=self.where(name))
             return bytes(found.bytes())
 
     def names(self, below: str) -> list[str]:
         """Names of all objects below a name, in order. Raises StoreError."""
         import obstore
 
-        with objects.errors(self._where(below)):
+        with objects.errors(self.where(below)):
             return sorted(one["path"] for some in obstore.list(self._open(), below) for one in some)
 
     def folders(self, below: str) -> list[str]:
         """The next parts of names below a name. Raises StoreError."""
         import obstore
 
-        with objects.errors(self._where(below)):
+        with objects.errors(self.where(below)):
             found = obstore.list_with_delimiter(self._open(), below)["common_prefixes"]
         return sorted(one.rstrip("/").rpartition("/")[2] for one in found)
 
@@ -111,7 +118,7 @@ class Journal:
         """Objects below a name that were made so long before the last one. Raises StoreError."""
         import obstore
 
-        with objects.errors(self._where(below)):
+        with objects.errors(self.where(below)):
             made = {
                 one["path"]: one["last_modified"]
                 for some in obstore.list(self._open(), below)
@@ -140,7 +147,8 @@ class Journal:
             self._client = objects.open_place(self.place)
         return self._client
 
-    def _where(self, name: str) -> str:
+    def where(self, name: str) -> str:
+        """For errors."""
         return f"{self.place}/{name}"
 
 
@@ -151,8 +159,8 @@ def _wire(document: dict[str, Any]) -> bytes:
 def _parse(content: bytes, where: str) -> dict[str, Any]:
     try:
         found = json.loads(content)
-    except ValueError as error:
-        raise StoreError("the object is damaged: it is not JSON.", where=where) from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedObject("the object is damaged: it is not JSON.", where=where) from error
     if not isinstance(found, dict):
-        raise StoreError("the object is damaged: it is not a JSON object.", where=where)
+        raise DamagedObject("the object is damaged: it is not a JSON object.", where=where)
     return found

@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from pytest_kspec.errors import StoreError
+from pytest_kspec.errors import DamagedObject, StoreError
 from pytest_kspec.results.outcome import Outcome
+from pytest_kspec.storage import objectforms
 from pytest_kspec.storage.fleetrun import gave_way, preference, same_as
 from pytest_kspec.storage.journal import Journal
 
@@ -69,15 +70,17 @@ class ObjectRuns:
 
     def ids(self) -> list[str]:
         """Of all runs that were not pruned."""
-        gone = {_id(name) for name in self.journal.folders(_RETIRED)}
-        return [run for run in map(_id, self.journal.folders(_RUNS)) if run not in gone]
+        gone = set(self.journal.folders(_RETIRED))
+        found = [folder for folder in self.journal.folders(_RUNS) if folder not in gone]
+        return [run for run in map(_id, found) if run is not None]
 
     def head(self, run: str) -> dict[str, Any] | None:
         """What a run was begun with; None where there is none."""
-        found = self.journal.read(_name(run, "run"))
-        if found is not None and self.journal.names(f"{_RETIRED}/{_folder(run)}/"):
+        name = _name(run, "run")
+        found = self.journal.read(name)
+        if found is None or self.journal.names(f"{_RETIRED}/{_folder(run)}/"):
             return None
-        return found
+        return objectforms.head(found, run, self.journal.where(name))
 
     def state(self, run: str) -> State | None:
         """All that is known by names; None where there is no such run."""
@@ -87,37 +90,47 @@ class ObjectRuns:
         state = State(head)
         moved: dict[int, tuple[int, int]] = {}
         below = f"{_RUNS}/{_folder(run)}/"
-        for name in self.journal.names(below):
-            kind, *rest = name[len(below) :].split("/")
-            if kind == "outcomes":
-                state.outcomes.add(int(rest[0]))
-            elif kind == "attempts":
-                state.attempts[int(rest[0])] += 1
-            elif kind == "returned":
-                state.returned[int(rest[0])] += 1
-            elif kind == "forgiven":
-                state.forgiven[int(rest[0])] = max(state.forgiven[int(rest[0])], int(rest[1]))
-            elif kind == "moved":
-                number, _, shard = rest[1].partition("-")
-                known = moved.get(int(rest[0]), (-1, 0))
-                moved[int(rest[0])] = max(known, (int(number), int(shard)))
-            elif kind == "clusters":
-                state.chains.setdefault(rest[0], []).append(name)
+        names = {name[len(below) :]: name for name in self.journal.names(below)}
+        for name, part in objectforms.parts(names, len(head["targets"]), head["shards"]):
+            if part.kind == "clusters":
+                state.chains.setdefault(part.of, []).append(name)
+                continue
+            position = int(part.of)
+            if part.kind == "outcomes":
+                state.outcomes.add(position)
+            elif part.kind == "attempts":
+                state.attempts[position] += 1
+            elif part.kind == "returned":
+                state.returned[position] += 1
+            elif part.kind == "forgiven":
+                state.forgiven[position] = max(state.forgiven[position], part.number)
+            else:
+                moved[position] = max(moved.get(position, (-1, 0)), (part.number, part.shard))
         state.shards = {position: shard for position, (_, shard) in moved.items()}
         return state
 
-    def outcomes(self, run: str, state: State) -> dict[int, dict[str, Any]]:
+    def outcomes(self, run: str, state: State, *, strict: bool = False) -> dict[int, dict[str, Any]]:
         """Position → what became of it. A name that gave way to another one of its cluster is a duplicate.
 
-        cluster: the identity, of who a cluster is scanned as
+        cluster: the identity, of who a cluster is scanned as; strict: DamagedObject for an outcome that cannot be read,
+        which has failed otherwise
         """
         names = {position: _name(run, "outcomes", position) for position in state.outcomes}
         chains = [name for chain in state.chains.values() for name in chain]
         read = self.journal.read_all([*names.values(), *chains])
-        found = {position: dict(read[name]) for position, name in names.items() if name in read}
+
+        def outcome(position: int, name: str) -> dict[str, Any]:
+            try:
+                return objectforms.outcome(read[name], state.head, position, self.journal.where(name))
+            except DamagedObject as error:
+                if strict:
+                    raise
+                return objectforms.lost(state.head, error)
+
+        found = {position: outcome(position, name) for position, name in names.items()}
         called = {one["position"]: one["name"] for one in state.head["targets"]}
         for chain in state.chains.values():
-            holders = [read[name] for name in chain if name in read]
+            holders = [objectforms.holder(read[name], state.head, self.journal.where(name)) for name in chain]
             for one, then in pairwise(holders):
                 if (gave := found.get(one["position"])) is not None:
                     reason = gave_way(called[then["position"]], gave["reason"])
@@ -157,10 +170,14 @@ class ObjectRuns:
         number = 0
         while not self.journal.create(f"{folder}/{number:06}", document):
             chain = self.journal.names(f"{folder}/")
-            holders = [one["position"] for one in self.journal.read_all(chain).values()]
+            read = self.journal.read_all(chain)
+            holders = [
+                objectforms.holder(one, state.head, self.journal.where(name))["position"]
+                for name, one in read.items()
+            ]
             if holders[-1] == position:
                 break
-            held = self.journal.read(_name(run, "outcomes", holders[-1]))
+            held = self.said(run, holders[-1])
             if held is None:
                 if position in holders:  # it gave way already, and has its outcome
                     return Held(holders[-1])
@@ -180,7 +197,11 @@ class ObjectRuns:
 
     def said(self, run: str, position: int) -> dict[str, Any] | None:
         """What became of it, as it was said."""
-        return self.journal.read(_name(run, "outcomes", position))
+        name = _name(run, "outcomes", position)
+        found = self.journal.read(name)
+        if found is None or (head := self.head(run)) is None:
+            return None
+        return objectforms.outcome(found, head, position, self.journal.where(name))
 
     def retire(self, runs: Iterable[str]) -> None:
         """Runs that are pruned: from now on nobody finds them, and their objects go."""
@@ -216,8 +237,13 @@ def _folder(run: str) -> str:
     return run if _PLAIN.fullmatch(run) else f"x-{run.encode().hex()}"
 
 
-def _id(folder: str) -> str:
-    return bytes.fromhex(folder[2:]).decode() if folder.startswith("x-") else folder
+def _id(folder: str) -> str | None:
+    """None for what is no folder of a run."""
+    try:
+        run = bytes.fromhex(folder[2:]).decode() if folder.startswith("x-") else folder
+    except ValueError:
+        return None
+    return run if _folder(run) == folder else None
 
 
 def _name(run: str, *parts: object) -> str:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pytest_kspec.errors import KspecError, StoreError, UsageError
+from pytest_kspec.errors import DamagedObject, KspecError, StoreError, UsageError
 from pytest_kspec.files import write_whole
 from pytest_kspec.secretstores.endpoint import check_endpoint
 from pytest_kspec.storage import envelope
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 S3 = "s3://"
+LARGEST = 2 << 30
+"""Bytes of a full report, packed and unpacked."""
+_PIECE = 1 << 20
 _TIMEOUT = "30s"
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
@@ -96,12 +101,12 @@ def get(where: str, sha256: str) -> bytes:
     """A document, its digest verified. Raises StoreError, also where its key is not here; UsageError."""
     document = _document(where)
     if hashlib.sha256(document).hexdigest() != sha256:
-        raise StoreError("the report was changed after it was stored: its SHA-256 differs.", where=where)
+        raise DamagedObject("the report was changed after it was stored: its SHA-256 differs.", where=where)
     return document
 
 
 def _document(where: str) -> bytes:
-    return unpack(_read(where), _split(where)[1], where)
+    return b"".join(unpack(_read(where), _split(where)[1], LARGEST, where))
 
 
 def pack(document: bytes, name: str, level: int = 9) -> bytes:
@@ -110,14 +115,36 @@ def pack(document: bytes, name: str, level: int = 9) -> bytes:
     return envelope.seal(content, name, envelope.keys()) if envelope.is_wanted() else content
 
 
-def unpack(content: bytes, name: str, where: str, what: str = "report") -> bytes:
-    """The document that is kept under a name. what: it is, for errors. Raises StoreError, UsageError."""
+def unpack(content: bytes, name: str, largest: int, where: str, what: str = "report") -> Iterator[bytes]:
+    """Pieces of the document that is kept under a name. what: it is, for errors.
+
+    Raises StoreError, also for more bytes than `largest`; UsageError.
+    """
     if envelope.is_sealed(content):
         content = envelope.open_sealed(content, name, envelope.keys(), where)
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # of gzip
+    size = 0
     try:
-        return gzip.decompress(content)
-    except (OSError, EOFError) as error:
-        raise StoreError(f"the {what} is damaged: {error}.", where=where) from error
+        for start in range(0, len(content), _PIECE):
+            rest = content[start : start + _PIECE]
+            while rest and not unpacker.eof:
+                piece = unpacker.decompress(rest, _PIECE)
+                rest = unpacker.unconsumed_tail
+                size += len(piece)
+                if size > largest:
+                    raise _too_large(what, largest, where)
+                yield piece
+            if rest or unpacker.unused_data:
+                raise DamagedObject(f"the {what} is damaged: data follows its end.", where=where)
+        yield unpacker.flush()
+        if not unpacker.eof:
+            raise DamagedObject(f"the {what} is damaged: it ends too early.", where=where)
+    except zlib.error as error:
+        raise DamagedObject(f"the {what} is damaged: {error}.", where=where) from error
+
+
+def _too_large(what: str, largest: int, where: str) -> DamagedObject:
+    return DamagedObject(f"the {what} is larger than {largest >> 20} MiB.", where=where)
 
 
 def rewrap(where: str, keys: envelope.Keys) -> bool:
@@ -141,8 +168,17 @@ def _read(where: str) -> bytes:
     place, name = _split(where)
     with errors(where):
         import obstore
+        from obstore.exceptions import NotFoundError
 
-        return bytes(obstore.get(open_place(place), name).bytes())
+        try:
+            found = obstore.get(open_place(place), name)
+        except (NotFoundError, FileNotFoundError) as error:
+            if "NoSuchBucket" in str(error):
+                raise
+            raise DamagedObject("the report is gone.", where=where) from error
+        if found.meta["size"] > LARGEST:
+            raise _too_large("report", LARGEST, where)
+        return bytes(found.bytes())
 
 
 def delete(where: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select
 
@@ -37,42 +38,58 @@ def prune(store: Store, *, since: str = "", newest: int = 0, dry_run: bool = Fal
     newest: keep this many runs of each specification on each cluster, and as many partial ones
     Raises StoreError; then no row is gone, or all are and a report may be left.
     """
-    gone: list[str] = []
-    reports: list[str] = []
-    counts = [0, 0]
 
-    def work(connection: Connection) -> None:
-        rows = connection.execute(select(schema.runs.c.id, schema.runs.c.finished_at)).all()
-        keep = {row.id for row in rows if since and row.finished_at >= since}
-        if newest:
-            keep |= _newest(connection, newest)
-        keep |= _under_way(connection)
-        gone[:] = sorted(row.id for row in rows if row.id not in keep)
-        part = schema.parts.c
-        kept_reports = connection.execute(select(part.run_id, part.report).where(part.report != "")).all()
-        still = {row.report for row in kept_reports if row.run_id in keep}
-        reports[:] = sorted({row.report for row in kept_reports} - still)
-        oldest = min((row.finished_at for row in rows if row.id in keep), default="9999")
+    def work(connection: Connection) -> _Choice:
+        choice = _choose(connection, since, newest)
         before = _findings(connection)
-        with connection.begin_nested() as deleting:
-            for start in range(0, len(gone), _IDS):
-                some = gone[start : start + _IDS]
-                connection.execute(delete(schema.runs).where(schema.runs.c.id.in_(some)))
-            connection.execute(delete(schema.findings).where(_is_old(oldest)))
-            forget(connection)
-            if since:
-                forget_drift(connection, since)
-                recordings.forget(connection, since)
-            counts[:] = [len(keep), before - _findings(connection)]
-            if dry_run:
-                deleting.rollback()
-            elif store.objects is not None:
-                store.objects.retire(gone)
+        _remove(connection, choice, since)
+        return choice._replace(findings=before - _findings(connection))
 
-    store.write(work)
+    choice = store.rehearse(work) if dry_run or store.objects is not None else store.write(work)
     if not dry_run:
-        _delete(reports)
-    return Pruned(tuple(gone), counts[0], counts[1], len(reports))
+        if store.objects is not None and (choice.gone or choice.findings):
+            store.objects.retire(choice.gone)
+            store.write(lambda connection: _remove(connection, choice, since))
+        _delete(choice.reports)
+    return Pruned(choice.gone, choice.kept, choice.findings, len(choice.reports))
+
+
+class _Choice(NamedTuple):
+    """What goes. oldest: when the first one of the others finished; findings: how many go"""
+
+    gone: tuple[str, ...]
+    kept: int
+    oldest: str
+    reports: tuple[str, ...]
+    findings: int = 0
+
+
+def _choose(connection: Connection, since: str, newest: int) -> _Choice:
+    rows = connection.execute(select(schema.runs.c.id, schema.runs.c.finished_at)).all()
+    keep = {row.id for row in rows if since and row.finished_at >= since}
+    if newest:
+        keep |= _newest(connection, newest)
+    keep |= _under_way(connection)
+    part = schema.parts.c
+    reports = connection.execute(select(part.run_id, part.report).where(part.report != "")).all()
+    still = {row.report for row in reports if row.run_id in keep}
+    return _Choice(
+        tuple(sorted(row.id for row in rows if row.id not in keep)),
+        len(keep),
+        min((row.finished_at for row in rows if row.id in keep), default="9999"),
+        tuple(sorted({row.report for row in reports} - still)),
+    )
+
+
+def _remove(connection: Connection, choice: _Choice, since: str) -> None:
+    for start in range(0, len(choice.gone), _IDS):
+        some = choice.gone[start : start + _IDS]
+        connection.execute(delete(schema.runs).where(schema.runs.c.id.in_(some)))
+    connection.execute(delete(schema.findings).where(_is_old(choice.oldest)))
+    forget(connection)
+    if since:
+        forget_drift(connection, since)
+        recordings.forget(connection, since)
 
 
 def _under_way(connection: Connection) -> set[str]:

@@ -10,7 +10,8 @@ from pytest_kspec.cluster.limits import MIB, size
 from pytest_kspec.errors import StoreError
 from pytest_kspec.storage import schema
 from pytest_kspec.storage.engine import Store
-from pytest_kspec.storage.write import insert_into, plain_text
+from pytest_kspec.storage.schema import plain_text
+from pytest_kspec.storage.write import insert_into
 
 LARGEST = 8 * MIB
 """Bytes of an archive that are kept."""

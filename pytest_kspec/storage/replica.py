@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import tempfile
 import threading
@@ -24,9 +25,9 @@ from typing import Any, TypeVar
 from msgspec import structs
 from sqlalchemy import Connection, select, update
 
-from pytest_kspec.errors import KspecError, NoStore, StoreError, UsageError
+from pytest_kspec.errors import DamagedObject, KspecError, NoStore, StoreError, UsageError
 from pytest_kspec.results.result import ScanResult
-from pytest_kspec.storage import fleet, objects, schema
+from pytest_kspec.storage import fleet, objectforms, objects, schema
 from pytest_kspec.storage.address import Address
 from pytest_kspec.storage.engine import Store, open_address
 from pytest_kspec.storage.fleetobjects import targets_in
@@ -34,6 +35,7 @@ from pytest_kspec.storage.objectruns import ObjectRuns, State
 from pytest_kspec.storage.write import Upload, prepare
 
 _ROWS = "rows"
+_VERSION = re.compile(rf"{_ROWS}/[0-9]{{12}}")
 _KEPT_S = 3600.0
 """Older versions that were replaced go; no sooner, so that nobody who began with one makes its successor anew."""
 _LONGEST_S = 1800.0
@@ -96,6 +98,11 @@ class ReplicaStore(Store):
                 return done
         raise self._never(f"other processes changed this store during each of {_TRIES} attempts.")
 
+    def rehearse(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns for all runs, also those that have not ended; nothing is kept. Raises StoreError."""
+        self.look_again()
+        return self._viewed().rehearse(work)
+
     # -- inside --------------------------------------------------------------------------------------------
 
     def _never(self, what: str) -> StoreError:
@@ -114,9 +121,9 @@ class ReplicaStore(Store):
             store = _open(path)
             try:
                 ended, others = self._unknown(store)
-                for run, state in ended:
-                    self._fold(store, run, state)
-                if ended:
+                whole = [one for one in ended if self._is_folded(store, *one)]
+                others += [one for one in ended if one not in whole and self.objects.head(one[0]) is not None]
+                if whole:
                     with contextlib.suppress(
                         UsageError, StoreError
                     ):  # who may only read sees it all nevertheless
@@ -136,7 +143,7 @@ class ReplicaStore(Store):
         journal = self.objects.journal
         content = None
         for _ in range(_TRIES):
-            names = journal.names(f"{_ROWS}/")
+            names = list(filter(_VERSION.fullmatch, journal.names(f"{_ROWS}/")))
             if not names:
                 break
             content = journal.read_bytes(names[-1], _LARGEST)
@@ -155,15 +162,18 @@ class ReplicaStore(Store):
             open_address(_address(path, self.address), create=True).close()
             return 0, path
         where = f"{self.address.shown}/{names[-1]}"
-        path.write_bytes(objects.unpack(content, names[-1], where, "database"))
+        _unpack(content, names[-1], where, path)
         return int(names[-1].rpartition("/")[2]), path
 
     def _file(self) -> Path:
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="kspec-store-")
-        handle, name = tempfile.mkstemp(dir=self._folder.name, suffix=".db")
-        os.close(handle)
-        Path(name).unlink()
+        try:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="kspec-store-")
+            handle, name = tempfile.mkstemp(dir=self._folder.name, suffix=".db")
+            os.close(handle)
+            Path(name).unlink()
+        except OSError as error:
+            raise _no_copy(error, str(error.filename or self.address.shown)) from error
         return Path(name)
 
     def _keep(self, number: int, path: Path, began: float) -> bool:
@@ -189,12 +199,26 @@ class ReplicaStore(Store):
         for run in self.objects.ids():
             if run not in known and (state := self.objects.state(run)) is not None:
                 found.append((run, state))
+            elif run not in known and run in self.objects.ids():  # not pruned meanwhile
+                raise StoreError(
+                    "a run is damaged: the object 'run' is gone, and others are there.",
+                    where=f"{self.address.shown}/runs/{run}",
+                    fix="Restore it, or remove the others.",
+                )
         found.sort(key=lambda one: (one[1].head["head"]["started_at"], one[0]))
         return [one for one in found if one[1].is_ended], [one for one in found if not one[1].is_ended]
 
-    def _fold(self, store: Store, run: str, state: State) -> None:
-        """Make the rows of a run. Raises StoreError."""
-        said = self.objects.outcomes(run, state)
+    def _is_folded(self, store: Store, run: str, state: State) -> bool:
+        """Make the rows of a run; False where its objects are damaged, which may be restored. Raises StoreError."""
+        try:
+            self._fold(store, run, state, strict=True)
+        except DamagedObject:
+            return False
+        return True
+
+    def _fold(self, store: Store, run: str, state: State, *, strict: bool = False) -> None:
+        """Make the rows of a run. strict: DamagedObject where a cluster has failed otherwise. Raises StoreError."""
+        said = self.objects.outcomes(run, state, strict=strict)
         order = sorted(said, key=lambda position: (said[position]["at"], position))
         head = dict(state.head["head"])
         targets = targets_in(state)
@@ -210,7 +234,12 @@ class ReplicaStore(Store):
                     some = [said[position] for position in order[start : start + _AT_ONCE]]
                     uploads = list(pool.map(lambda one: self._upload(store, run, one), some))
                     for position, one, upload in zip(order[start:], some, uploads, strict=False):
-                        _say(connection, run, position, one, _named(upload, called[position]))
+                        if not isinstance(upload, DamagedObject):
+                            _say(connection, run, position, one, _named(upload, called[position]))
+                        elif strict:
+                            raise upload
+                        else:
+                            _say(connection, run, position, objectforms.lost(state.head, upload, one), None)
             ended = max((one["at"] for one in said.values()), default="")
             if state.is_ended:
                 mine = schema.fleet_runs.c.id == run
@@ -218,11 +247,14 @@ class ReplicaStore(Store):
 
         store.write(work)
 
-    def _upload(self, store: Store, run: str, one: dict[str, Any]) -> Upload | None:
-        """The result of an outcome, read; None where it has none."""
+    def _upload(self, store: Store, run: str, one: dict[str, Any]) -> Upload | DamagedObject | None:
+        """The result of an outcome, read, or why it cannot be; None where it has none. Raises StoreError."""
         if not one["report"]:
             return None
-        document = objects.get(one["report"], one["sha256"])
+        try:
+            document = objects.get(one["report"], one["sha256"])
+        except DamagedObject as error:
+            return error
         try:
             result = self._parse(document, one["report"])
         except KspecError as error:
@@ -268,7 +300,30 @@ def _address(path: Path, shown: Address | None) -> Address:
 
 
 def _content(path: Path) -> bytes:
-    """The whole database as its file: nothing of it is in the log any more."""
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path.read_bytes()
+    """The whole database as its file: nothing of it is in the log any more. Raises StoreError."""
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            (is_left, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_left:
+            raise StoreError("the copy of the store is in use.", where=str(path))
+        return path.read_bytes()
+    except sqlite3.Error as error:
+        raise StoreError(f"{error}.", where=str(path)) from error
+    except OSError as error:
+        raise _no_copy(error, str(path)) from error
+
+
+def _unpack(content: bytes, name: str, where: str, path: Path) -> None:
+    try:
+        with path.open("wb") as out:
+            out.writelines(objects.unpack(content, name, _LARGEST, where, "database"))
+    except OSError as error:
+        raise _no_copy(error, str(path)) from error
+
+
+def _no_copy(error: OSError, where: str) -> StoreError:
+    return StoreError(
+        f"the store cannot be copied there: {error.strerror}.",
+        where=where,
+        fix="Set TMPDIR to a folder with room for it.",
+    )

@@ -27,6 +27,8 @@ from sqlalchemy import (
     false,
 )
 
+from pytest_kspec.shown import well_formed
+
 HEAD = "r0014"
 REVISIONS = tuple(f"r{number:04}" for number in range(1, 15))
 VERSION_TABLE = "kspec_schema"
@@ -35,6 +37,11 @@ COUNTS = ("passed", "failed", "errors", "skipped", "findings", "exempt", "known"
 """Requirements by verdict, findings by status; the names of `model.trend.TrendPoint`."""
 
 metadata = MetaData()
+
+
+def plain_text(text: str) -> str:
+    """The text as PostgreSQL can hold it: without NUL and lone surrogates."""
+    return text if text.isprintable() else well_formed(text.replace("\0", "\ufffd"))
 
 
 def _number(name: str) -> Column[int]:

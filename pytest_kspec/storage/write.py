@@ -16,10 +16,10 @@ from pytest_kspec.results.finding import FindingStatus
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.moments import moment
 from pytest_kspec.results.result import ClusterResult, ScanResult
-from pytest_kspec.shown import well_formed
 from pytest_kspec.storage import naming, objects, origins, schema, verdicts
 from pytest_kspec.storage.engine import Store
 from pytest_kspec.storage.newest import renew
+from pytest_kspec.storage.schema import plain_text
 from pytest_kspec.storage.settle import settle
 
 _ROWS = 500
@@ -425,11 +425,6 @@ def in_parts(rows: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]
     """As many at a time as one statement takes."""
     for start in range(0, len(rows), _ROWS):
         yield rows[start : start + _ROWS]
-
-
-def plain_text(text: str) -> str:
-    """The text as PostgreSQL can hold it: without NUL and lone surrogates."""
-    return text if text.isprintable() else well_formed(text.replace("\0", "\ufffd"))
 
 
 def _moments(result: ScanResult, store: Store) -> tuple[str, str]:

@@ -87,11 +87,9 @@ def test_the_run_before_and_runs_that_are_pruned(make_fleet: MakeFleet, bucket: 
     for run in ("one", "two/ü .."):
         assert fleet.run("scan", "spec.yaml", "--all-contexts", f"--run={run}").code == 1
     before = fleet.run("status", "--run=two", "-o", "json").json["clusters"]
-    prune = (sys.executable, "-m", "pytest_kspec.cli.main", "history", "prune", "--store", fleet.store)
-    done = subprocess.run(
-        [*prune, "--keep-runs=1"], capture_output=True, text=True, env=fleet.environment(), cwd=fleet.folder
-    )
-    assert done.returncode == 0, done.stderr
+    assert "would delete 1 run," in _prune(fleet, "--keep-runs=1", "--dry-run")
+    assert len(_files(bucket, "rows")) == 2, "no other version of the database"
+    assert "deleted 1 run," in _prune(fleet, "--keep-runs=1")
     assert [line.split("  ")[0] for line in fleet.run("list").out.splitlines()] == ["two/ü .."]
     assert fleet.run("status", "--run=two", "-o", "json").json["clusters"] == before
     assert len(_files(bucket, "reports")) == 2, "the reports of the other run are gone"
@@ -99,6 +97,35 @@ def test_the_run_before_and_runs_that_are_pruned(make_fleet: MakeFleet, bucket: 
     late = fleet.run("work", "--run=one", "--index=0")
     assert (late.code, "no run over a fleet has this id" in late.err) == (4, True)
     assert "was pruned" in fleet.run("scan", "spec.yaml", "--all-contexts", "--run=one").err
+
+
+def _prune(fleet: Fleet, *words: str) -> str:
+    prune = (sys.executable, "-m", "pytest_kspec.cli.main", "history", "prune", "--store", fleet.store)
+    done = subprocess.run(
+        [*prune, *words], capture_output=True, text=True, env=fleet.environment(), cwd=fleet.folder
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_run_that_never_ends_is_pruned_after_a_day(make_fleet: MakeFleet, bucket: Path) -> None:
+    fleet = make_fleet(2, store=_store(bucket))
+    for run in ("one", "old"):
+        assert fleet.run(*BEGIN[:-1], f"--run={run}", "--shards=2").code == 0
+        assert fleet.run("work", f"--run={run}", "--index=0").code == 0
+    path = bucket / "team" / "runs" / "old" / "run"
+    run = json.loads(path.read_bytes())
+    run["head"].update(started_at="2020-01-15T12:00:00Z", finished_at="2020-01-15T12:00:00Z")
+    path.write_text(json.dumps(run))
+    for name in _files(bucket, "runs/old/outcomes"):  # its report is named by the day
+        (path.parent / "outcomes" / name).unlink()
+    there = _files(bucket, "runs")
+    said = _prune(fleet, "--keep=90d", "--dry-run")
+    assert said.startswith("would delete 1 run,"), said
+    assert (_files(bucket, "runs"), _files(bucket, "rows")) == (there, []), "nothing is changed"
+    assert _prune(fleet, "--keep=90d").startswith("deleted 1 run,")
+    assert (_files(bucket, "runs/old"), len(fleet.run("list").out.splitlines())) == ([], 1)
+    assert "1 waiting" in fleet.run("list").out
 
 
 def test_two_workers_for_one_shard(make_fleet: MakeFleet, bucket: Path) -> None:
