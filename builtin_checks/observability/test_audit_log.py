@@ -52,15 +52,15 @@ READ = ("audit-policy-file", "audit-log-path", "audit-webhook-config-file", "aud
 HIDDEN = "\0"
 """Stands for a value that is not in the pod; no argument of a program holds this letter."""
 
-_SHELL = re.compile(r"\$[({\w@*].*|`.*", re.DOTALL)
-_SCRIPT = re.compile(r"-[a-z]*c")
-_COMMENT = re.compile(r"(?<!\S)#[^\n]*")
-_DUPLICATED = re.compile(r"[<>]&")
+_SHELL = r"\$[({\w@*].*|`.*"
+_SCRIPT = r"-[a-z]*c"
+_COMMENT = r"(?<!\S)#[^\n]*"
+_DUPLICATED = r"[<>]&"
 _BETWEEN = ";&|\n"
-_ASSIGNED = re.compile(r"\w+=")
-_NUMBER = re.compile(r"\+?[0-9][0-9a-zA-Z_]*")
-_OCTAL = re.compile(r"\+?0[0-7_]+")
-_REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
+_ASSIGNED = r"\w+="
+_NUMBER = r"\+?[0-9][0-9a-zA-Z_]*"
+_OCTAL = r"\+?0[0-7_]+"
+_REFERENCE = r"\$(?:\$|\(([^)]*)\))"
 
 
 def asked(spec: ClusterSpecification) -> Iterator[Requirement]:
@@ -202,7 +202,7 @@ def expand(text: str, variables: dict[str, str | None], *, others: bool) -> str:
         found = variables.get(name, None if others else match[0])
         return HIDDEN if found is None else found
 
-    return _REFERENCE.sub(value, text)
+    return re.sub(_REFERENCE, value, text)
 
 
 def variables_of(container: Container) -> tuple[dict[str, str | None], bool]:
@@ -225,7 +225,7 @@ def variables_of(container: Container) -> tuple[dict[str, str | None], bool]:
 
 def script_words(script: str) -> list[str]:
     """Of a shell's script: the one simple command that starts the API server, else one HIDDEN word."""
-    script = _DUPLICATED.sub(">", _COMMENT.sub("", script).replace("\\\n", " "))
+    script = re.sub(_DUPLICATED, ">", re.sub(_COMMENT, "", script).replace("\\\n", " "))
     lexer = shlex.shlex(script, posix=True, punctuation_chars=_BETWEEN)
     lexer.whitespace, lexer.commenters, lexer.whitespace_split = " \t\r", "", True
     commands: list[list[str]] = [[]]
@@ -241,19 +241,19 @@ def script_words(script: str) -> list[str]:
     if len(mine) != 1:
         return [HIDDEN]
     (given,) = mine
-    while given and (given[0] == "exec" or _ASSIGNED.match(given[0])):
+    while given and (given[0] == "exec" or re.match(_ASSIGNED, given[0])):
         del given[0]
     if given[0].rpartition("/")[2] != NAME:
         return [HIDDEN]
-    return [_SHELL.sub(HIDDEN, part) for part in given]
+    return [re.sub(_SHELL, HIDDEN, part, flags=re.DOTALL) for part in given]
 
 
 def days_of(text: str) -> int | None:
     """A number as Go reads it in a flag (`030` is 24); None for any other text."""
-    if not _NUMBER.fullmatch(text):
+    if not re.fullmatch(_NUMBER, text):
         return None
     try:
-        return int(text, 8 if _OCTAL.fullmatch(text) else 0)
+        return int(text, 8 if re.fullmatch(_OCTAL, text) else 0)
     except ValueError:
         return None
 
@@ -272,7 +272,7 @@ def words(container: Container) -> list[str | None]:
         ]
     found: list[str] = []
     for index, shown in enumerate(given):
-        is_script = index == 2 and given[0].rpartition("/")[2] in SHELLS and _SCRIPT.fullmatch(given[1])
+        is_script = index == 2 and given[0].rpartition("/")[2] in SHELLS and re.fullmatch(_SCRIPT, given[1])
         if is_script or (NAME in shown and any(c.isspace() for c in shown)):
             found += script_words(shown) if NAME in shown else [HIDDEN]
         else:

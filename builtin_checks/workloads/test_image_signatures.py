@@ -47,7 +47,7 @@ _STATUSES = {
     "initContainerStatuses": "initContainers",
     "ephemeralContainerStatuses": "ephemeralContainers",
 }
-_RUNNING = re.compile(r"@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$")
+_RUNNING = r"@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$"
 
 
 class SignedImages(NamedTuple):
@@ -156,7 +156,7 @@ def _running(pod: Workload) -> Iterator[Running]:
         for entry in entries if isinstance(entries, list) else ():
             if not isinstance(entry, dict):
                 continue
-            digest = _RUNNING.search(str(entry.get("imageID") or ""))
+            digest = re.search(_RUNNING, str(entry.get("imageID") or ""))
             name = str(entry.get("name"))
             reference = references.get((containers, name))
             if digest is not None and isinstance(reference, str) and reference:

@@ -6,7 +6,6 @@ evaluated once for each shape. `Workload` is a pod, or a controller's template s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
@@ -18,8 +17,9 @@ from pytest_kspec.errors import Malformed, NotApplicable
 from pytest_kspec.kube.listing import Listing, few
 from pytest_kspec.kube.reference import ResourceRef, path_in
 from pytest_kspec.kube.selectors import label_selector, selects
+from pytest_kspec.regexes import regex
 
-_STEP = re.compile(r"([^.\[\]]+)|\[([^\]]*)\]")
+_STEP = regex(r"([^.\[\]]+)|\[([^\]]*)\]")
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 AUTOMOUNT = ("automountServiceAccountToken",)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections import Counter
 from collections.abc import Generator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,21 @@ class SessionHooks:
             from pytest_kspec.session.screen import guard
 
             guard(plugin, unread=self._is_worker)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Where only specifications are asked for, what lies beside them and their folders is not looked at."""
+        wanted = self._wanted
+        return True if wanted and collection_path not in wanted else None
+
+    @cached_property
+    def _wanted(self) -> frozenset[Path]:
+        """The specifications and all folders above them; empty if anything else is asked for."""
+        folder = self._config.invocation_params.dir
+        asked = [Path(os.path.abspath(folder / arg.partition("::")[0])) for arg in self._config.args]
+        if any(path.resolve() not in self._run.specs for path in asked):
+            return frozenset()
+        return frozenset(one for path in asked for one in (path, *path.parents))
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Take the specifications that were asked for, and no other YAML."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import glob
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ import pytest_kspec
 from pytest_kspec.errors import SpecError, UsageError
 from pytest_kspec.files import open_named
 from pytest_kspec.kube import fieldvalues, podfields
+from pytest_kspec.regexes import regex
 from pytest_kspec.shown import well_formed
 from pytest_kspec.spec import layers
 from pytest_kspec.spec.below import files_below
@@ -61,7 +61,7 @@ _NOT_IN_A_RESOURCE = (
     "not allowed in a custom resource: an API server rejects it. Use a file (kspec.dev/v1), or remove it."
 )
 _SUFFIXES = (".yaml", ".yml")
-_PART = re.compile(r"[^.\[\]]+")
+_PART = regex(r"[^.\[\]]+")
 
 
 TARGET = "target:"

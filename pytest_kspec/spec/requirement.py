@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
+from pytest_kspec.regexes import regex
+
 T = TypeVar("T")
 
-_COLONS = re.compile("::+")
+_COLONS = regex("::+")
 
 
 class Requirement(Struct, frozen=True):

@@ -98,3 +98,32 @@ def test_what_a_hook_skips_was_not_evaluated_as_asked(project: Project) -> None:
     out = project.run("-k", "network")
     assert project.verdicts()[BUILT_IN] in ("skip", "error")
     assert out.ret != 0
+
+
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        ((), False),
+        (("strict.yaml",), False),
+        (("strict.yaml::prod",), False),
+        (("more",), True),
+        (("more/test_more.py", "strict.yaml"), True),
+    ],
+)
+@pytest.mark.parametrize("workers", [(), ("-n1",)])
+def test_what_lies_beside_a_specification_is_not_looked_at(
+    project: Project, words: tuple[str, ...], more: bool, workers: tuple[str, ...]
+) -> None:
+    """pytest asks its plugins about each file in the folder of one that is named: a cost, and no use."""
+    project.write("notes.txt", "")
+    project.write("more/test_more.py", "def test_more():\n    pass\n")
+    project.write(
+        "conftest.py",
+        "def pytest_ignore_collect(collection_path, config):\n"
+        "    with open(config.rootpath / 'seen', 'a') as out:\n"
+        "        out.write(collection_path.name + chr(10))\n",
+    )
+    project.run(*workers, *words)
+    assert set(project.verdicts().values()) == {"pass", "fail", "skip"}
+    log = project.path / "seen"
+    assert ("notes.txt" in log.read_text().split() if log.exists() else False) == more
