@@ -38,6 +38,7 @@ from pytest_kspec.operator.controller import Concerned, Given, Right, kspec_kind
 from pytest_kspec.operator.metrics import Metrics
 from pytest_kspec.operator.status import Said
 from pytest_kspec.operator.webhooks import Webhooks
+from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.secretstores.stores import Secrets
 from pytest_kspec.spec.problems import field_problems
 
@@ -152,7 +153,7 @@ class Alerting:
                 found, Said(CONFIGURED, "False", "Disabled", "enabled is false."), self._fields(memory, found)
             )
             return IDLE_S
-        said = Said(CONFIGURED, "True", "Configured", f"{len(plan.receivers)} notifiers.")
+        said = Said(CONFIGURED, "True", "Configured", f"{plural(len(plan.receivers), 'notifier')}.")
         now = clock.now()
         due = [
             made

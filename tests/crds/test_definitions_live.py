@@ -1,5 +1,6 @@
 """The custom resources on a real API server: established, without warnings, and they accept what they should."""
 
+import base64
 import copy
 import re
 from collections.abc import Iterator
@@ -289,6 +290,25 @@ def _put(data: Any, path: list[str], value: Any) -> None:
         data[int(last)] = value
     else:
         data[last] = value
+
+
+AUTHORITIES = "-----BEGIN CERTIFICATE-----\n" + "MIIF" * 18_000 + "\n-----END CERTIFICATE-----\n"
+"""As long as some fifty authorities; one alone is over 512 characters."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("AlertConfig", "email", MAIL | {"caBundle": AUTHORITIES}),
+        ("ClusterTarget", "caData", base64.b64encode(AUTHORITIES.encode()).decode()),
+    ],
+)
+def test_certificates_of_authorities_have_room(cluster: Cluster, kind: str, path: str, value: Any) -> None:
+    definition = next(one for one in DEFINITIONS if one.kind == kind)
+    obj = sample(definition)
+    _put(obj["spec"], path.split("."), value)
+    assert problem(definition, obj["spec"]) == ""
+    cluster.writer.apply(obj, dry_run=True)
 
 
 def test_every_rule_refuses_something() -> None:

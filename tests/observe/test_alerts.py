@@ -167,6 +167,20 @@ def test_labels_of_texts_are_those_of_the_expression(alert: Alert) -> None:
     assert used <= CASES[alert.name].labels.keys()
 
 
+_COUNTS = [
+    one
+    for one in ALERTS
+    if "increase(" in one.expr
+    and not {"/", "histogram_quantile"} & {*one.expr.split(), one.expr.split("(")[0]}
+]
+
+
+@pytest.mark.parametrize("alert", _COUNTS, ids=lambda one: one.name)
+def test_counts_of_events_are_shown_as_whole_numbers(alert: Alert) -> None:
+    """increase() extrapolates: 2 events are 2.019."""
+    assert "$value | humanize" not in alert.description
+
+
 def test_the_page_is_that_of_the_table() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert page == metricdoc.render(), "run: make docs"

@@ -23,7 +23,7 @@ _PROSE = frozenset((
     "description", "reason", "title", "message", "remediation", "error", "details", "lastError", "expected",
     "fullReport", "reportURL",
 ))  # fmt: skip
-_LONG = frozenset(("caData", "template", "publicKeys", "trustedRoot"))
+_LONG = frozenset(("caData", "caBundle", "template", "publicKeys", "trustedRoot"))
 
 _FORMATS = frozenset(("date-time", "byte"))  # of others the API server warns
 

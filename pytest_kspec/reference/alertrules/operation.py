@@ -92,7 +92,7 @@ CONTROLLER: tuple[Alert, ...] = (
         "KSpecStoreUnavailable", "kspec.controller", "warning", "5m",
         "sum(increase(kspec_store_errors_total[30m])) > 0",
         "Results cannot be stored",
-        "{{ $value | humanize }} results of the last 30 minutes are not in the store.",
+        '{{ $value | printf "%.0f" }} results of the last 30 minutes are not in the store.',
         "The database or the storage of the reports does not answer.",
         OPERATOR,
         "The log names the store and the error. Results that were not stored are missing in the history; "
@@ -102,7 +102,7 @@ CONTROLLER: tuple[Alert, ...] = (
         "KSpecNotificationsFailing", "kspec.controller", "warning", "0m",
         'sum by (alertconfig, receiver) (increase(kspec_notifications_total{result="failed"}[15m])) > 0',
         "Receiver {{ $labels.receiver }} of AlertConfig {{ $labels.alertconfig }} cannot be reached",
-        "{{ $value | humanize }} alerts could not be sent in 15 minutes.",
+        '{{ $value | printf "%.0f" }} alerts could not be sent in 15 minutes.',
         "The receiver does not answer, refuses the message, or its Secret is missing.",
         ("kubectl -n kspec-system describe alertconfig NAME", *OPERATOR[:2]),
         "The status of the AlertConfig has the error. `kspec alert test` sends a test message.",

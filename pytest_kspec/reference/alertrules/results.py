@@ -128,7 +128,7 @@ DRIFT: tuple[Alert, ...] = (
         "KSpecRemediationFailing", "kspec.drift", "warning", "0m",
         f"sum by ({CS}) (increase(kspec_remediation_errors_total[30m])) > 0",
         f"Drift could not be corrected: {OF}",
-        "{{ $value | humanize }} corrections failed in 30 minutes.",
+        '{{ $value | printf "%.0f" }} corrections failed in 30 minutes.',
         "A permission is missing, or another admission policy denies the change.",
         (*SPEC[:2], OPERATOR[1]),
         "The Events of the specification contain the reason.",

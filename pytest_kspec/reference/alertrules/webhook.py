@@ -85,7 +85,7 @@ WEBHOOKS: tuple[Alert, ...] = (
         "KSpecWebhookFailOpen", "kspec.webhooks", "warning", "0m",
         "sum(increase(kspec_webhook_fail_open_total[10m])) > 0",
         "Requests were admitted without evaluation",
-        "{{ $value | humanize }} requests were admitted in 10 minutes although a policy in mode enforce was not "
+        '{{ $value | printf "%.0f" }} requests were admitted in 10 minutes although a policy in mode enforce was not '
         "evaluated.",
         "A policy with `failurePolicy: Ignore` was not evaluated: an internal error, an open circuit breaker, "
         "or a review that was too large.",
@@ -116,7 +116,7 @@ WEBHOOKS: tuple[Alert, ...] = (
         'or label_replace(sum(increase(kspec_audit_records_dropped_total[10m])), '
         '"sink", "KSPEC_AUDIT_LOG", "", "") > 0',
         "Records were lost ({{ $labels.sink }})",
-        "{{ $value | humanize }} records were lost in 10 minutes.",
+        '{{ $value | printf "%.0f" }} records were lost in 10 minutes.',
         "The audit log of the webhook (`audit`), its Events (`events`), or the log that `$KSPEC_AUDIT_LOG` of the "
         "operator or the webhook names could not be written as fast as records were made, or not at all.",
         ("kubectl -n kspec-system logs -l app.kubernetes.io/name=kspec-operator --tail=100", *WEBHOOK[:2]),
@@ -140,7 +140,7 @@ CERTIFICATES: tuple[Alert, ...] = (
         "KSpecHighCertificateRenewalRate", "kspec.certificates", "warning", "15m",
         "sum(increase(kspec_certificate_renewal_total[1h])) > 6",
         "The certificate of the webhook changes often",
-        "{{ $value | humanize }} certificates were replaced in an hour.",
+        '{{ $value | printf "%.0f" }} certificates were replaced in an hour.',
         "Two programs write the same Secret, or the renewal of a Certificate begins at once.",
         WEBHOOK,
         "Let only one program write the Secret.",
