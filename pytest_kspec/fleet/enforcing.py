@@ -6,13 +6,13 @@ is caught up, and one that is as it should be costs a list. `look` asks the same
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from pytest_kspec.fleet.targets.model import Target
 from pytest_kspec.fleet.webhook import Deployed
 from pytest_kspec.plan.checkset import CheckSet
 from pytest_kspec.spec.loading import LoadedSpec
+from pytest_kspec.storage.fleetrun import preference
 
 AT_ONCE = 8
 FIRST_WAVE = 0.1
@@ -152,17 +153,32 @@ Work = Callable[[str, LiveSource, str, LoadedSpec, Order], Synced]
 
 
 class _Names:
-    """Which name a cluster is looked after under: the first that answers."""
+    """Which name a cluster is looked after under: of those that answer, the one that a scan prefers.
+
+    Never the one that answers first: policies have the name of their cluster, and would change with each run.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._of: dict[str, str] = {}
 
-    def other(self, uid: str, name: str) -> str:
-        """The other name of this cluster that came first, or ""."""
-        with self._lock:
-            first = self._of.setdefault(uid, name) if uid else name
-        return "" if first == name else first
+    def settle(self, wave: Sequence[Target], uids: Sequence[str | Exception]) -> list[str]:
+        """The other name under which each of a wave is looked after, or "". What an earlier wave settled stays."""
+        for target, uid in sorted(
+            zip(wave, uids, strict=True), key=lambda one: preference(one[0].name, one[0].ref)
+        ):
+            if uid and isinstance(uid, str):
+                self._of.setdefault(uid, target.name)
+        kept = (self._of.get(uid, "") if isinstance(uid, str) else "" for uid in uids)
+        return [name if name != target.name else "" for target, name in zip(wave, kept, strict=True)]
+
+
+def _uid(target: Target) -> str | Exception:
+    """Which cluster it is, "" where that may not be read; or why it cannot be told."""
+    try:
+        with closing(target.open(PATIENCE)) as source:
+            return source.info().uid
+    except Exception as error:  # noqa: BLE001 - it becomes the outcome of this cluster
+        return error
 
 
 def _in_waves(
@@ -175,7 +191,10 @@ def _in_waves(
         while waves:
             wave = waves.pop(0)
             before = len(done)
-            for found in pool.map(lambda target: list(_cluster(target, order, work, names)), wave):
+            uids = list(pool.map(_uid, wave))
+            failed = [uid if isinstance(uid, Exception) else None for uid in uids]
+            cluster = partial(_cluster, order, work)
+            for found in pool.map(cluster, wave, names.settle(wave, uids), failed):
                 for one in found:
                     say(one)
                 done += found
@@ -186,15 +205,25 @@ def _in_waves(
     return done, [target for wave in waves for target in wave]
 
 
-def _cluster(target: Target, order: Order, work: Work, names: _Names) -> Iterator[Synced]:
-    """Each specification; a cluster that does not answer is asked once."""
+def _cluster(
+    order: Order, work: Work, target: Target, same_as: str, failed: Exception | None
+) -> list[Synced]:
+    return list(_each(order, work, target, same_as, failed))
+
+
+def _each(
+    order: Order, work: Work, target: Target, same_as: str, failed: Exception | None
+) -> Iterator[Synced]:
+    """Each specification; a cluster that does not answer (`failed`) is asked once."""
     left = list(order.specs)
+    if same_as:
+        yield from (Synced(target.name, spec.name, {}, same_as=same_as) for spec in left)
+        return
     try:
+        if failed is not None:
+            raise failed
         with closing(target.open(PATIENCE)) as source:
             info = source.info()
-            if other := names.other(info.uid, target.name):
-                yield from (Synced(target.name, spec.name, {}, same_as=other) for spec in left)
-                return
             while left:
                 try:
                     yield work(target.name, source, info.version, left[0], order)

@@ -107,6 +107,25 @@ def test_the_first_of_its_names_has_the_result_whichever_answers_first(
         assert connection.execute(held).fetchall() == [("c-000", uid_of(9))] * 2
 
 
+@pytest.mark.parametrize("words", [("--status",), ("--remove", "--yes")])
+@pytest.mark.parametrize("late", ["c-001", "c-003"])
+def test_policies_are_looked_after_under_the_first_of_its_names_whichever_answers_first(
+    make_fleet: MakeFleet, late: str, words: tuple[str, ...]
+) -> None:
+    """A policy has the name of its cluster: it would change with each run. A name that does not answer gives way."""
+    names = ("c-000", "c-001", "c-002", "c-003")
+    behaviour: dict[str, dict[str, Any]] = {name: {"uid": uid_of(9)} for name in names}
+    behaviour[late]["latency"] = 0.4
+    behaviour["c-000"]["fault"] = "refused"
+    fleet = make_fleet(5, behaviour)
+    said = fleet.run("enforce", "spec.yaml", "--all-contexts", "-o", "json", *words)
+    assert said.code == 2, said.err
+    found = {row["name"]: (row["state"], row["sameAs"]) for row in said.json["clusters"]}
+    assert found.pop("c-000") == ("away", "")
+    assert (found.pop("c-001")[1], found.pop("c-004")[1]) == ("", "")
+    assert found == dict.fromkeys(names[2:], ("duplicate", "c-001"))
+
+
 def test_what_describes_a_cluster_comes_before_the_cluster_itself() -> None:
     refs = ["hub:a", "context:a", "context:b", "clusterprofile:x/a", "argocd:a", "target:kspec-system/z"]
     ranked = sorted(refs, key=lambda ref: preference(ref[-1], ref))

@@ -15,6 +15,7 @@ from pytest_kspec.errors import EXIT_FINDINGS, EXIT_NOT_EVALUATED, UsageError
 from pytest_kspec.fleet.enforcing import Order, Synced, Total, look, sync, totals
 from pytest_kspec.reports.shared.text import plural
 from pytest_kspec.shown import printable
+from pytest_kspec.storage.fleetrun import preference
 
 if TYPE_CHECKING:
     import argparse
@@ -33,6 +34,7 @@ _COLOURS = {"away": "yellow", "failed": "red", "differs": "red", "ok": "green", 
 def enforce(args: argparse.Namespace, found: Sequence[Target]) -> int:
     """Show which clusters are meant, and bring them up to date. Raises UsageError."""
     order = _order(args)
+    found = sorted(found, key=lambda target: preference(target.name, target.ref))
     if args.status:
         return _status(args, order, found)
     targets = [target for target in found if target.allow_enforcement or target.origin == "context"]
