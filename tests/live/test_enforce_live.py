@@ -14,6 +14,7 @@ import yaml
 
 from pytest_kspec.audit import trail
 from pytest_kspec.cli.main import main
+from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce import seen
 from tests.audit.reading import read_ecs
 from tests.controlplane import namespaces
@@ -201,6 +202,28 @@ def test_mode_enforce_asks_first_and_no_is_the_default(
         assert bool(names(plane, POLICIES)) is applied
         assert ("denial observed" in shown.out) is applied
     assert main(command) == 0, "what changes nothing is not asked"
+
+
+def test_warnings_about_what_is_tried_are_not_shown(
+    plane: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it denies, a cluster that had the mode audit warns of each object."""
+    twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    pod = {"containers": [{"name": "app", "image": "x", "env": twice}]}
+    warns = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "odd", "namespace": FREE}, "spec": pod}
+    looked, tried = seen.look, []
+
+    def look(wanted: Any, made: Any, checkset: Any, writer: Writer) -> Any:
+        tried.append(writer.create(warns, dry_run=True))
+        heard: list[str] = []
+        Writer(writer.source, on_warning=heard.append).create(warns, dry_run=True)
+        assert heard, "the server does warn of it"
+        return looked(wanted, made, checkset, writer)
+
+    monkeypatch.setattr(seen, "look", look)
+    code, out, err = run(spec(), "--mode", "enforce")
+    assert (code, "denial observed" in out, len(tried)) == (0, True, 1)
+    assert "hides previous definition" not in err
 
 
 def test_what_is_not_seen_to_deny_is_said(plane: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,8 @@ def _agreed(item: Run, cluster: str, changing: Sequence[applying.Change]) -> boo
 def _see(item: Run, wanted: Wanted, made: Generated, writer: Writer) -> int:
     """Wait until the cluster is seen to deny. 2 where it still admits what violates the specification."""
     try:
-        found = seen.look(wanted, made, item.checkset, writer)
+        quiet = Writer(writer.source)  # until it denies, a cluster warns of each object that is tried
+        found = seen.look(wanted, made, item.checkset, quiet)
     except SourceError as error:
         note(f"{style('note:', 'yellow', stream=sys.stderr)} no denial was observed: {error}")
         return 0
