@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
@@ -16,7 +17,8 @@ Style = Callable[..., str]
 SHOWN = 10
 """Lines of each part; the JSON report has all."""
 MISSING = 50
-LINES = 3
+LINES = 4
+_FIRST_COLUMN = re.compile(r" *\S+ {2,}")
 _T = TypeVar("_T")
 
 
@@ -24,12 +26,14 @@ def lines(report: FleetReport, width: int, style: Style) -> Iterator[str]:
     """The report in this width."""
     sums = report.sums
     run = report.run
-    yield style(f"run {run.id} · {_minute(run.created_at)} · {plural(sums.clusters, 'cluster')}", "bold")
+    head = f"run {run.id} · {_minute(run.created_at)} · {plural(sums.clusters, 'cluster')}"
+    yield from (style(part, "bold") for part in _fit(head, width))
     same = sum(row.outcome == Outcome.DUPLICATE for row in report.rows)
     also = f" ({plural(same, 'other name')} of them)" if same else ""
-    yield (
+    yield from _fit(
         f"score {_score(sums.score)} · {sums.scanned} of {plural(sums.clusters, 'cluster')} scanned{also} · "
-        f"{sums.evaluated_percent:.1f} % of the requirements evaluated · {plural(sums.findings, 'finding')}"
+        f"{sums.evaluated_percent:.1f} % of the requirements evaluated · {plural(sums.findings, 'finding')}",
+        width,
     )
     for title, part in (
         ("could not be scanned", _missing(report.missing)),
@@ -60,9 +64,8 @@ def status_lines(report: FleetReport, width: int) -> Iterator[str]:
             if row.outcome
             else ""
         )
-        yield from _fit(
-            f"{padded(printable(row.name), names)}  {what:<11}  {row.spec}  {more}".rstrip(), width
-        )
+        before = f"{padded(printable(row.name), names)}  {what:<11}  {row.spec}  "
+        yield from _fit(f"{before}{more}".rstrip(), width, width_of(printable(before)))
 
 
 def _missing(rows: Sequence[FleetRow]) -> Iterator[str]:
@@ -135,13 +138,23 @@ def _ending(report: FleetReport) -> Iterator[str]:
     yield from _more(len(report.ending) - SHOWN, "exemption")
 
 
-def _fit(line: str, width: int) -> list[str]:
-    """A line, or as many as it takes up to LINES, so that what is said at the end can be read."""
+def _fit(line: str, width: int, column: int | None = None) -> list[str]:
+    """A line, or as many as it takes up to LINES, so that what is said at the end can be read.
+
+    column: where the others begin, if this leaves half of the width; None: below the first column
+    """
     line = printable(line)
     if width_of(line) <= width:
         return [line]
-    indent = " " * (len(line) - len(line.lstrip()))
-    return [indent + part for part in fold(line.lstrip(), width - len(indent), LINES)]
+    if column is None:
+        first = _FIRST_COLUMN.match(line)
+        column = len(first[0]) if first else 2
+    hang = min(column, width // 2)
+    said = line.lstrip()
+    indent = line[: len(line) - len(said)]
+    head = fold(said, width - len(indent), 2)[0]
+    rest = fold(said[len(head) :], width - hang, LINES - 1)
+    return [indent + head, *(" " * hang + part for part in rest)]
 
 
 def _first(found: Sequence[_T]) -> Iterable[_T]:

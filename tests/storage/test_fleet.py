@@ -237,6 +237,24 @@ def test_a_report(store: Store) -> None:
     assert report.to_wire()["summary"]["score"] == 33.3
 
 
+def test_lines_that_are_too_long_go_on_below_their_own_column(store: Store) -> None:
+    why = "the API server does not answer: " + "a connection cannot be made, " * 3 + "is it up?"
+    begin(store, "r1", 1, "cluster-one", "b")
+    commit(store, "r1", 1, result(1, "b", APP), 1)
+    settle(store, "r1", 0, Outcome.UNREACHABLE, 1, why)
+    report = make_report(store, fleet.find_run(store, "r1"))
+    shown = list(text.lines(report, 72, lambda said, *_: said))
+    assert max(map(len, shown)) <= 72
+    start = next(at for at, line in enumerate(shown) if line.startswith("score "))
+    assert shown[start].endswith(" % of the requirements")
+    assert shown[start + 1] == "  evaluated · 1 finding"
+    start = next(at for at, line in enumerate(shown) if line.startswith("  cluster-one: unreachable"))
+    assert all(line.startswith("    ") for line in shown[start + 1 : start + 3])
+    status = [line for line in text.status_lines(report, 80) if not line.startswith("b ")]
+    column = status[0].index("since ")
+    assert (status[1][:column].strip(), status[1][column].strip() != "") == ("", True)
+
+
 def test_a_cluster_that_stays_away_is_away_since_the_first_time(store: Store) -> None:
     for day, outcome in enumerate(
         (Outcome.UNREACHABLE, Outcome.SCANNED, Outcome.REFUSED, Outcome.UNREACHABLE), 1

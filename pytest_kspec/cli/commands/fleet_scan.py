@@ -351,6 +351,7 @@ def _progress(store: Store, found: StoredRun) -> Callable[[], None]:
     """Called repeatedly; writes where somebody looks, and nothing into logs."""
     import time
 
+    from pytest_kspec.reports.shared.text import plural
     from pytest_kspec.storage import fleet as stored
 
     if not is_interactive(sys.stderr):
@@ -369,7 +370,7 @@ def _progress(store: Store, found: StoredRun) -> Callable[[], None]:
         errors = sum(
             run.outcomes.get(name, 0) for name in ("unreachable", "refused", "failed", "not-scanned")
         )
-        text = f"{run.clusters - run.waiting} of {run.clusters} clusters, {errors} could not be scanned"
+        text = f"{run.clusters - run.waiting} of {plural(run.clusters, 'cluster')}, {errors} could not be scanned"
         sys.stderr.write(f"\r\x1b[K{text}" if run.waiting else "\r\x1b[K")
         sys.stderr.flush()
 
