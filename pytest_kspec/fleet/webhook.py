@@ -39,7 +39,7 @@ Object = dict[str, Any]
 FOLDER = "/etc/kspec/files"
 LARGEST = 900_000
 """Bytes of a specification with its files; an API server refuses ConfigMaps of more than 1 MiB."""
-WAIT_S, STUCK_S, _POLL_S = 180.0, 20.0, 1.0
+WAIT_S, STUCK_S, ANSWERS_S, _POLL_S = 180.0, 20.0, 15.0, 1.0
 """How long a rollout may take, and how long a pod that cannot start is waited for."""
 _DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 
@@ -292,11 +292,18 @@ class Deployed:
         careful = registration.cautious(manifest, change.before, served=False)
         if careful != manifest and change.whole is None:
             self._apply(change._replace(manifest=careful), writer)
-            while self._problems(change.name, writer):
-                if time.monotonic() > deadline:
-                    return  # read back and said as it is: it stays with Ignore, and the next time goes on
-                time.sleep(_POLL_S)
+            if not self._answers(change.name, writer, deadline):
+                return  # read back and said as it is: it stays with Ignore, and the next time goes on
         self._apply(change, writer)
+        self._answers(change.name, writer, time.monotonic() + ANSWERS_S)
+
+    def _answers(self, name: str, writer: Writer, deadline: float) -> bool:
+        """Wait until it can be called: its certificate is in the registration a moment after that is there."""
+        while self._problems(name, writer):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return True
 
     def _apply(self, change: Change, writer: Writer) -> None:
         for _ in applying.carry_out([change], writer):

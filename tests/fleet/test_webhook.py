@@ -155,6 +155,22 @@ def _status(plane: ControlPlane) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value}
 
 
+def test_a_webhook_that_may_fail_open_is_in_force_when_the_command_ends(
+    fleet: Fleet, planes: dict[str, ControlPlane]
+) -> None:
+    """The webhook writes its certificate into the registration a moment after that is there."""
+    fleet.planes = {"east": planes["east"]}
+    fleet.write()
+    (fleet.folder / "spec.yaml").write_text(SPEC)
+    with Played(planes["east"], fleet.folder):
+        said = fleet.run("--mode=audit", "--yes", *ENGINE)
+        assert (said.code, said.json["clusters"][0]["mode"]) == (0, "audit"), (said.out, said.err)
+        registered = hook(planes["east"])["webhooks"][0]
+        assert (registered["failurePolicy"], "caBundle" in registered["clientConfig"]) == ("Ignore", True)
+        said = fleet.run("--remove", "--yes", "--engine=webhook", "-o", "json")
+        assert said.code == 0, (said.out, said.err)
+
+
 def test_a_webhook_that_does_not_start_is_not_registered(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
