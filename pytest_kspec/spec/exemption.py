@@ -47,6 +47,12 @@ def _kind(value: str) -> str:
     return value
 
 
+def _says_something(value: str) -> str:
+    if value and not any(map(str.isalnum, value)):
+        raise ValueError("it has no letter and no digit, so it says nothing.")
+    return value
+
+
 class ResourceSelector(SpecModel):
     """Objects by kind, name, namespace and labels; all that is given must match, on object or owner."""
 
@@ -93,8 +99,12 @@ class Exemption(Expiring):
     """Findings that are accepted. All selectors given must match; within a list, one entry is enough."""
 
     name: Text = Field(description="Unique name, used in reports.")
-    reason: Text = Field(description="Reason why the findings are accepted.")
-    approver: str = Field("", description="Who accepted the findings.")
+    reason: Annotated[Text, AfterValidator(_says_something)] = Field(
+        description="Reason why the findings are accepted."
+    )
+    approver: Annotated[str, AfterValidator(_says_something)] = Field(
+        "", description="Who accepted the findings."
+    )
     checks: list[Text] = Field(
         default_factory=no_entries,
         description="Check ids; `*` and `?` are wildcards. An id without [part] covers all parts. Empty: all checks.",

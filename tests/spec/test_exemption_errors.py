@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pytest_kspec.spec.loading import spec_from_part
@@ -131,3 +133,12 @@ def test_a_period_over_midnight_is_valid() -> None:
         "timeBasedActivation: {enabled: true, activePeriods: [{startTime: 22:00, endTime: 06:00}]}"
     )
     assert loaded.get("timeBasedActivation.activePeriods[0].endTime") == "06:00"
+
+
+@pytest.mark.parametrize("key", ["reason", "approver"])
+@pytest.mark.parametrize("text", ["-", "...", "\u200b", "\u2800"])
+def test_a_reason_says_something(key: str, text: str) -> None:
+    """As the reason of an annotation. What is invisible is blank in every report."""
+    keys = {"name": "x", "reason": "r", "approver": "me", "checks": ["workloads.*"], key: text}
+    (problem,) = part_problems(f"policyExemptions: [{json.dumps(keys)}]\n")
+    assert problem.endswith(f"policyExemptions[0].{key}: it has no letter and no digit, so it says nothing.")
