@@ -20,7 +20,7 @@ from pytest_kspec.cluster.sources.live import LiveSource
 from pytest_kspec.cluster.writing.access import PATIENCE
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce import apply as applying
-from pytest_kspec.enforce import inforce
+from pytest_kspec.enforce import inforce, succession
 from pytest_kspec.enforce.engines import Engine, Generated, InForce, Wanted
 from pytest_kspec.enforce.modes import Mode
 from pytest_kspec.enforce.plan import enforcement_plan
@@ -265,15 +265,23 @@ def _spec(cluster: str, source: LiveSource, version: str, spec: LoadedSpec, orde
             where=spec.name,
             fix="Add requirements that admission can evaluate, or use --allow-empty or --remove.",
         )
+    turnover = succession.Succession()
     if isinstance(engine, Deployed):
         planned = engine.planned(spec, made.manifests, writer, dry_run=order.dry_run)
     else:
         planned = applying.changes(spec, engine, made.manifests, writer)
-    done = _done(cluster, spec, planned, writer, order)
+        if not order.dry_run:
+            turnover = succession.succession(planned, made.manifests, wanted)
+    done = _done(cluster, spec, [one for one in planned if one not in turnover.old], writer, order)
     if order.dry_run:
         return done
-    found = _read_back(spec, engine, writer)
+    found = turnover.of_new(_read_back(spec, engine, writer))
     problems = [] if inactive else list(_problems(found))
+    if turnover.old and succession.is_in_force(found, wanted):
+        removed = _done(cluster, spec, turnover.old, writer, order).changes
+        done = done._replace(changes={**done.changes, "remove": done.changes["remove"] + removed["remove"]})
+    elif turnover.old:
+        problems.append(turnover.text)
     if made.manifests and not found:
         problems.append("no policy existed when it was read back")
     return done._replace(

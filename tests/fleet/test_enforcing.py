@@ -321,9 +321,18 @@ def test_kyverno_is_not_in_force_before_it_says_so(three: Fleet) -> None:
     finally:
         ended.set()
         thread.join(30)
-    # Of the other API there is another kind, and what the first one made goes.
-    three.run("--mode=audit", "--kyverno-api=clusterpolicy", *words)
+    # Of the other API there is another kind, and what the first one made goes once that is in force.
+    said = three.run("--mode=audit", "--kyverno-api=clusterpolicy", *words)
+    assert "policies of kind ValidatingPolicy stay until those of kind ClusterPolicy are in force" in said.out
+    assert [len(three.policies_of("three", kind)) for kind in (KYVERNO, OLD)] == [1, 1]
+    (old,) = three.policies_of("three", OLD)
+    path = f"/apis/{OLD[0]}/clusterpolicies/{old['metadata']['name']}/status"
+    ready = {"conditions": [{"type": "Ready", "status": "True", "message": ""}]}
+    three.planes["three"].request("PATCH", path, {"status": ready})
+    said = three.run("--mode=audit", "--kyverno-api=clusterpolicy", *words)
+    assert (said.code, said.json["clusters"][0]["changes"]["remove"]) == (0, 1), said.err
     assert [len(three.policies_of("three", kind)) for kind in (KYVERNO, OLD)] == [0, 1]
+    three.planes["three"].request("PATCH", path, {"status": None})
     said = three.run("--status", "--kyverno-api=clusterpolicy", *words)
     assert said.code == 1, "a policy that Kyverno has not processed is not in force"
     assert three.run("--remove", *words).code == 0

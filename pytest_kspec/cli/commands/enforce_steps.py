@@ -15,7 +15,7 @@ from pytest_kspec.cluster.inventory.inventory import Inventory
 from pytest_kspec.cluster.sources.open import default_ref, open_source
 from pytest_kspec.cluster.writing.write import Writer
 from pytest_kspec.enforce import apply as applying
-from pytest_kspec.enforce import inforce, seen
+from pytest_kspec.enforce import inforce, seen, succession
 from pytest_kspec.enforce.engines import Generated, InForce, Wanted
 from pytest_kspec.enforce.manifests import to_yaml
 from pytest_kspec.enforce.modes import Mode
@@ -76,8 +76,10 @@ def apply(item: Run) -> int:
         if item.mode is Mode.ENFORCE and changing and not _agreed(item, source.name, changing):
             say("nothing was applied")
             return 0
-        for change in applying.carry_out(planned, writer):
-            say(f"{style(_DONE[change.what], _COLOURS.get(change.what, 'bold'))} {change.object}")
+        turnover = succession.succession(planned, made.manifests, wanted)
+        _carry_out([change for change in planned if change not in turnover.old], writer)
+        if turnover.old:
+            _take_over(item, wanted, turnover, writer)
         _note_problems(item, writer)
         state = (
             f"mode {item.mode}"
@@ -88,6 +90,28 @@ def apply(item: Run) -> int:
         if item.mode is Mode.ENFORCE and (wanted.active or made.timeless):
             return _empty(item, wanted, made) or _see(item, wanted, made, writer)
     return _empty(item, wanted, made)
+
+
+def _carry_out(changes: Sequence[applying.Change], writer: Writer) -> None:
+    for change in applying.carry_out(changes, writer):
+        say(f"{style(_DONE[change.what], _COLOURS.get(change.what, 'bold'))} {change.object}")
+
+
+def _take_over(item: Run, wanted: Wanted, turnover: succession.Succession, writer: Writer) -> None:
+    """Remove policies of another kind of this engine once those that were applied are in force."""
+    deadline = time.monotonic() + _PENDING_S
+    while not succession.is_in_force(turnover.of_new(_in_force(item, writer)), wanted):
+        if time.monotonic() > deadline:
+            note(
+                f"{style('note:', 'yellow', stream=sys.stderr)} {turnover.text}. Run the same command again later."
+            )
+            return
+        time.sleep(_POLL_S)
+    _carry_out(turnover.old, writer)
+
+
+def _in_force(item: Run, writer: Writer) -> list[InForce]:
+    return inforce.in_force(item.engine, applying.existing(item.spec, item.engine, writer), writer)
 
 
 def _empty(item: Run, wanted: Wanted, made: Generated) -> int:
@@ -134,7 +158,7 @@ def _see(item: Run, wanted: Wanted, made: Generated, writer: Writer) -> int:
 
 def _note_problems(item: Run, writer: Writer) -> None:
     """What keeps it from doing what it should: above all a webhook that cannot be called yet."""
-    for entry in inforce.in_force(item.engine, applying.existing(item.spec, item.engine, writer), writer):
+    for entry in _in_force(item, writer):
         for problem in () if entry.pending else entry.problems:
             note(f"{style('note:', 'yellow', stream=sys.stderr)} {entry.name}: {problem}")
 
