@@ -298,7 +298,7 @@ def commit(
     False where the outcome of this cluster is known already: nothing is added then. Raises StoreError.
     """
     name = report_name(run, day or stamp()[:10], position, attempt)
-    several = store.objects is not None and not attempt
+    several = bool(place) and not attempt
     upload = prepare(store, result, document, "" if several else place, run, name)
     rows = outcome_rows(run, position, asked, outcome, reason, seconds)
     if several:  # two workers may have a report of errors: the outcome names what is there

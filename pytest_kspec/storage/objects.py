@@ -60,7 +60,8 @@ def put(place: str, name: str, document: bytes) -> str:
 
     The same document gives the same bytes, unless they are encrypted.
     """
-    _write(place, name, pack(document, name))
+    with errors(place):
+        _write(place, name, pack(document, name))
     return f"{place}/{name}"
 
 
@@ -72,29 +73,27 @@ def put_once(place: str, name: str, document: bytes) -> tuple[str, str]:
     content = pack(document, name)
     where = f"{place}/{name}"
     with errors(place):
-        import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        if not place.startswith(S3):
-            os.makedirs(place, mode=0o700, exist_ok=True)
         try:
-            obstore.put(open_place(place), name, content, mode="create", use_multipart=False)
-        except AlreadyExistsError:
+            _write(place, name, content, replace=False)
+        except (AlreadyExistsError, FileExistsError):
             document = _document(where)
     return where, hashlib.sha256(document).hexdigest()
 
 
-def _write(place: str, name: str, packed: bytes) -> None:
-    with errors(place):
-        import obstore
+def _write(place: str, name: str, packed: bytes, *, replace: bool = True) -> None:
+    import obstore
 
-        if place.startswith(S3):
-            obstore.put(open_place(place), name, packed)
-        else:
-            path = Path(place, name)
-            for folder in (place, path.parent):
-                os.makedirs(folder, mode=0o700, exist_ok=True)
-            write_whole(path, packed, private=True)
+    if not place.startswith(S3):
+        path = Path(place, name)
+        for folder in (place, path.parent):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        write_whole(path, packed, private=True, replace=replace)
+    elif replace:
+        obstore.put(open_place(place), name, packed)
+    else:
+        obstore.put(open_place(place), name, packed, mode="create", use_multipart=False)
 
 
 def get(where: str, sha256: str) -> bytes:
@@ -160,7 +159,8 @@ def rewrap(where: str, keys: envelope.Keys) -> bool:
         else envelope.seal(packed, name, keys)
     )
     if new is not None:
-        _write(place, name, new)
+        with errors(place):
+            _write(place, name, new)
     return new is not None
 
 

@@ -6,8 +6,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from pytest_kspec.results.outcome import Outcome
-from pytest_kspec.storage import fleet, fleetattempts, fleetrun, objects
+from pytest_kspec.storage import fleet, fleetattempts, fleetrun, objects, schema
 from pytest_kspec.storage.engine import open_store
 from pytest_kspec.storage.fleetrun import Asked, StoredTarget
 from tests.reports.results import one
@@ -43,3 +45,21 @@ def test_what_killed_attempts_left_is_removed(tmp_path: Path) -> None:
         assert fleet.settle(store, RUN, 1, asked, Outcome.FAILED, reason="killed")
         fleetrun.sweep(str(place), RUN, DAY, 1, 2)
     assert kept(place) == ["3.json.gz"]
+
+
+def test_two_reports_of_errors_only_of_one_cluster(tmp_path: Path) -> None:
+    """They have one name: the report of the one who comes too late does not replace the other one's."""
+    place = tmp_path / "reports"
+    result = one()
+    asked = [Asked(cluster.spec_name, cluster.evidence.spec_sha256) for cluster in result.clusters]
+    more: dict[str, Any] = {"outcome": Outcome.UNREACHABLE, "reason": "away", "place": str(place), "day": DAY}
+    with closing(open_store(str(tmp_path / "fleet.db"), option="--store", create=True)) as store:
+        targets = [StoredTarget(0, 0, "c-0", "context:c-0", {})]
+        assert fleet.begin(store, RUN, engine="local", document={}, targets=targets)
+        assert fleet.commit(store, RUN, 0, asked, result, b'{"by": 1}', **more)
+        assert not fleet.commit(store, RUN, 0, asked, result, b'{"by": 2}', **more)
+        with store.read() as connection:
+            (part,) = connection.execute(select(schema.parts)).all()
+    assert objects.get(part.report, part.report_sha256) == b'{"by": 1}'
+    (path,) = place.rglob("*.json.gz")
+    assert path.stat().st_mode & 0o777 == 0o600
