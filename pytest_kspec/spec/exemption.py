@@ -49,7 +49,7 @@ def _kind(value: str) -> str:
 
 def _says_something(value: str) -> str:
     if value and not any(map(str.isalnum, value)):
-        raise ValueError("it has no letter and no digit, so it says nothing.")
+        raise ValueError("it contains no letter and no digit.")
     return value
 
 

@@ -141,4 +141,4 @@ def test_a_reason_says_something(key: str, text: str) -> None:
     """As the reason of an annotation. What is invisible is blank in every report."""
     keys = {"name": "x", "reason": "r", "approver": "me", "checks": ["workloads.*"], key: text}
     (problem,) = part_problems(f"policyExemptions: [{json.dumps(keys)}]\n")
-    assert problem.endswith(f"policyExemptions[0].{key}: it has no letter and no digit, so it says nothing.")
+    assert problem.endswith(f"policyExemptions[0].{key}: it contains no letter and no digit.")

@@ -188,43 +188,43 @@ def test_count_of_ready_policies_of_all_kinds() -> None:
     ]
 
 
+WRONG_RULES: tuple[Any, ...] = (
+    "x",
+    True,
+    {},
+    ["x"],
+    [{"validate": []}],
+    [{"verifyImages": {}}],
+    [{"verifyImages": ["x"]}],
+    [{"name": "r", "validate": {"failureAction": {}}}],
+    [{"name": "r", "validate": {"failureAction": ["Enforce"]}}],
+    [{"name": "r", "validate": {"failureAction": False}}],
+)
+WRONG_FIELDS: tuple[dict[str, Any], ...] = (
+    {"admission": "false"},
+    {"admission": 0},
+    {"validationFailureActionOverrides": "x"},
+    {"validationFailureActionOverrides": [{"action": ["Audit"]}]},
+)
+WRONG_CURRENT: tuple[dict[str, Any], ...] = (
+    {"evaluation": []},
+    {"evaluation": {"admission": "off"}},
+    {"evaluation": {"admission": {"enabled": "false"}}},
+    {"validationActions": {}},
+    {"validationActions": "Deny"},
+    {"validations": True},
+)
+
+
 @pytest.mark.parametrize(
     "policy",
     [
-        legacy(validationFailureAction="Enforce") | {"spec": {"rules": wrong}}
-        for wrong in (
-            "x",
-            True,
-            {},
-            ["x"],
-            [{"validate": []}],
-            [{"verifyImages": {}}],
-            [{"verifyImages": ["x"]}],
-        )
-    ]
-    + [
-        legacy(validationFailureAction="Enforce", **wrong)
-        for wrong in (
-            {"admission": "false"},
-            {"admission": 0},
-            {"validationFailureActionOverrides": "x"},
-            {"validationFailureActionOverrides": [{"action": ["Audit"]}]},
-        )
-    ]
-    + [
-        legacy(rules=[{"name": "r", "validate": {"failureAction": wrong}}])
-        for wrong in ({}, ["Enforce"], False)
-    ]
-    + [
-        current(**wrong)
-        for wrong in (
-            {"evaluation": []},
-            {"evaluation": {"admission": "off"}},
-            {"evaluation": {"admission": {"enabled": "false"}}},
-            {"validationActions": {}},
-            {"validationActions": "Deny"},
-            {"validations": True},
-        )
+        *(
+            legacy() | {"spec": {"validationFailureAction": "Enforce", "rules": wrong}}
+            for wrong in WRONG_RULES
+        ),
+        *(legacy(validationFailureAction="Enforce", **wrong) for wrong in WRONG_FIELDS),
+        *(current(**wrong) for wrong in WRONG_CURRENT),
     ],
 )
 def test_what_cannot_be_read_is_an_error(policy: Any) -> None:
