@@ -94,7 +94,7 @@ def _from_argocd(args: argparse.Namespace, labels: dict[str, str]) -> int:
     from pytest_kspec.cli.commands.cluster_show import hub_of, say_problem
     from pytest_kspec.crds.names import NAMESPACE
     from pytest_kspec.fleet.targets.adding import ARGOCD_ANNOTATION, Wish, of_context
-    from pytest_kspec.fleet.targets.argocd import DEFAULT_NAMESPACE, IN_CLUSTER, stored
+    from pytest_kspec.fleet.targets.argocd import DEFAULT_NAMESPACE, IN_CLUSTER, argocds_own, stored
     from pytest_kspec.fleet.targets.find import Wanted, find_targets
 
     hub, namespace = hub_of(args), args.namespace or NAMESPACE
@@ -115,11 +115,7 @@ def _from_argocd(args: argparse.Namespace, labels: dict[str, str]) -> int:
             if target.problem is not None:
                 raise target.problem
             if target.server == IN_CLUSTER:
-                raise SourceUnavailable(
-                    "it is the cluster in which Argo CD runs.",
-                    where=secret,
-                    fix="'kspec fleet scan --source hub' scans it.",
-                )
+                raise argocds_own(secret)
             context, parameters = stored(hub, target)
             own = {
                 key: value for key, value in (target.labels or {}).items() if "argocd.argoproj.io/" not in key

@@ -130,6 +130,12 @@ def stored(hub: Hub, target: Target) -> tuple[Context, dict[str, str] | None]:
     return _context(hub, namespace, secret, target.name, target.server), None
 
 
+def argocds_own(where: str) -> SourceUnavailable:
+    """Why the cluster of Argo CD, which it describes without credentials, cannot be used."""
+    fix = "'kspec fleet scan --source hub' scans it."
+    return SourceUnavailable("it is the cluster in which Argo CD runs.", where=where, fix=fix)
+
+
 def _parameters(aws: _Aws) -> dict[str, str]:
     given = {"clusterName": aws.cluster_name, "roleARN": aws.role_arn, "profile": aws.profile}
     return {key: value for key, value in given.items() if value}
@@ -181,6 +187,8 @@ def _user(hub: Hub, config: _Config, tls: _Tls, server: str, name: str) -> User:
         )
     if config.aws_auth_config is not None:
         return hub.providers.user("eks", _parameters(config.aws_auth_config), server, where=name)
+    if server == IN_CLUSTER and not (config.bearer_token or tls.cert_data):
+        raise argocds_own(name)
     user = User(token=config.bearer_token or None)
     if tls.cert_data:
         user.client_certificate_data, user.client_key_data = tls.cert_data, tls.key_data

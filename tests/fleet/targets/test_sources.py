@@ -13,6 +13,7 @@ from pytest_kspec.cli.scan_run import scan_result
 from pytest_kspec.cluster.writing.reviewing import who_am_i
 from pytest_kspec.crds.names import NAMESPACE
 from pytest_kspec.errors import SourceError
+from pytest_kspec.fleet.targets.argocd import IN_CLUSTER
 from pytest_kspec.fleet.targets.find import Wanted, find_targets
 from pytest_kspec.fleet.targets.model import Target
 from pytest_kspec.fleet.targets.opening import open_target
@@ -128,6 +129,16 @@ def identity(target: Target) -> tuple[str, str]:
 def test_what_of_argo_cd_is_not_taken(hub: HubCluster, config: Any, message: str) -> None:
     argo(hub, "a", "https://127.0.0.1:1", config)
     assert message in failure(found(hub, "argocd")["argo-a"])
+
+
+def test_the_cluster_of_argo_cd_itself_has_no_credentials(hub: HubCluster) -> None:
+    argo(hub, "a", IN_CLUSTER, {"tlsClientConfig": {"insecure": False}})
+    argo(hub, "b", IN_CLUSTER, {"bearerToken": CANARY})
+    targets = found(hub, "argocd")
+    assert "it is the cluster in which Argo CD runs. 'kspec fleet scan --source hub'" in failure(
+        targets["argo-a"]
+    )
+    assert "in which Argo CD runs" not in failure(targets["argo-b"]), "what has a token is tried"
 
 
 SPEC = """\
