@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pytest_kspec.alerts.alert import MOST_MEMBERS, Alert, Level
-from pytest_kspec.reports.shared.text import plural
+from pytest_kspec.reports.shared.text import plural, told_apart
 from pytest_kspec.results.finding import Finding
 from pytest_kspec.results.fingerprint import fingerprint
 from pytest_kspec.results.result import CheckResult, ClusterResult, Summary, is_of_any
@@ -71,7 +71,12 @@ def observe(cluster: ClusterResult, at: str) -> Observation:
             cluster.name, cluster.id, cluster.spec_name, at, (_unreachable(cluster, failed),), None
         )
     summary = cluster.summary  # of all checks: not for each of them
-    active = [_failure(cluster, check, summary) for check in cluster.checks if check.verdict is Verdict.FAIL]
+    titles = told_apart((check.title, check.id) for check in cluster.checks)
+    active = [
+        _failure(cluster, check, title, summary)
+        for check, title in zip(cluster.checks, titles, strict=True)
+        if check.verdict is Verdict.FAIL
+    ]
     if failed:
         active.append(_not_evaluated(cluster, failed))
     active += _expiring(cluster, at)
@@ -104,7 +109,7 @@ def _of(cluster: ClusterResult, event: str, level: Level | None, about: str = ""
     return Alert(event, level, cluster.name, cluster.id, cluster.spec_name, about, "", "", labels)
 
 
-def _failure(cluster: ClusterResult, check: CheckResult, summary: Summary) -> Alert:
+def _failure(cluster: ClusterResult, check: CheckResult, title: str, summary: Summary) -> Alert:
     found = check.open_findings
     members = {fingerprint(cluster.id, check.id, finding) for finding in found}
     lines = [_cut(_told(finding)) for finding in found[:_SHOWN]]
@@ -115,7 +120,7 @@ def _failure(cluster: ClusterResult, check: CheckResult, summary: Summary) -> Al
     made = _of(cluster, FAILURE, _LEVELS[check.severity], check.id)
     return replace(
         made,
-        title=f"{check.title or check.id} is not met on {cluster.name}",
+        title=f"{title} is not met on {cluster.name}",
         description="\n".join(lines),
         metadata={
             "score": summary.score,

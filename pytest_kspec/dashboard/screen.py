@@ -34,7 +34,7 @@ from pytest_kspec.dashboard.terminal import (
     summary,
 )
 from pytest_kspec.errors import KspecError
-from pytest_kspec.reports.shared.text import printable
+from pytest_kspec.reports.shared.text import printable, told_apart
 from pytest_kspec.reports.shared.words import VERDICTS
 from pytest_kspec.results.verdict import Verdict
 from pytest_kspec.storage import lasting, listing
@@ -156,10 +156,11 @@ class Watch(App[None]):
 class Part(Screen[None]):
     """One table below the fleet, read when it is opened and when that is asked for.
 
-    where: the line above it; heads: of its columns
+    where: the line above it; heads: of its columns; nothing: what is said where there are no rows
     """
 
     where = ""
+    nothing = "There is nothing to show."
     heads: tuple[str, ...] = ()
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape", "app.pop_screen", "Back"),
@@ -211,6 +212,8 @@ class Part(Screen[None]):
             said = [aged(known.as_of, known.problem)] if known.problem else []
             if left := known.value.total - len(known.value.rows):
                 said.append(f"{left:,} more are not shown.")
+            if not known.value.total:
+                said.append(self.nothing)
             problem.update(" ".join(said))
             problem.set_class(bool(said), "shown")
         elif event.state is WorkerState.ERROR:
@@ -240,12 +243,13 @@ class Requirements(Part):
 
     def rows(self, found: Listed[Any]) -> Iterable[tuple[str, ...]]:
         """The verdict in words, too."""
-        for one in found.rows:
+        titles = told_apart((one.title, one.check) for one in found.rows)
+        for one, title in zip(found.rows, titles, strict=True):
             yield (
                 f"{MARKS[one.verdict]} {VERDICTS[Verdict(one.verdict)]}",
                 one.severity,
                 f"{one.findings:,}",
-                printable(one.title or one.check),
+                printable(title),
                 printable(one.reason),
             )
 
@@ -254,6 +258,7 @@ class Drift(Part):
     """Differences that are present, the most severe first. spec: name of a specification, "" for all."""
 
     heads = DRIFT_HEADS
+    nothing = "The store has no current difference."
 
     def __init__(self, answers: Answers, spec: str) -> None:
         super().__init__()

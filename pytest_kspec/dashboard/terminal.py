@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pytest_kspec.reports.shared.text import elide, plural, printable, width_of
+from pytest_kspec.reports.shared.text import elide, plural, printable, told_apart, width_of
 from pytest_kspec.reports.shared.words import STATES
 from pytest_kspec.reports.terminal_parts import ASCII, UNICODE
 from pytest_kspec.results.identity import labels
@@ -178,12 +178,11 @@ def lines(fleet: Fleet, width: int, style: Style, source: str = "") -> list[str]
         said.append(f"and {left:,} more")
     if fleet.worst:
         said += ["", style("Requirements that fail on most clusters", "bold")]
-        for one in fleet.worst:
+        titles = told_apart((one.title, one.check) for one in fleet.worst)
+        for one, title in zip(fleet.worst, titles, strict=True):
             counts = f"{one.failed:,} failed" + (f", {plural(one.errors, 'error')}" if one.errors else "")
             head = f"{one.severity:<8}  "
-            said.append(
-                head + elide(f"{printable(one.title or one.check)}: {counts}", max(20, width - len(head)))
-            )
+            said.append(head + elide(f"{printable(title)}: {counts}", max(20, width - len(head))))
     return said + _drift_lines(fleet, width, style)
 
 

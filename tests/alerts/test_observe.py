@@ -24,3 +24,20 @@ def test_an_alert_names_the_object_and_the_field_once(path: str, message: str, s
     failed = check("x.y", "It is so", "high", "fail", findings=(found,))
     (made,) = observe(cluster(checks=(failed,), exemptions=()), AT).active
     assert made.description.splitlines() == [said]
+
+
+def test_requirements_with_one_title_have_alerts_that_can_be_told_apart() -> None:
+    found = (finding(ref("Pod", "web"), "spec.x", 1, "2"),)
+    title = "Access is not granted"
+    result = cluster(
+        checks=(
+            check("rbac.forbiddenRules[core/secrets]", title, "high", "fail", findings=found),
+            check("rbac.forbiddenRules[*/*]", title, "high", "pass"),
+            check("network.defaultDeny", "Namespaces deny", "high", "fail", findings=found),
+        ),
+        exemptions=(),
+    )
+    assert [made.title for made in observe(result, AT).active] == [
+        "Access is not granted [core/secrets] is not met on prod-eu",
+        "Namespaces deny is not met on prod-eu",
+    ]

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
+from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Static
 
 from pytest_kspec.dashboard import terminal
@@ -108,6 +109,33 @@ def test_the_screen_shows_the_fleet_and_a_cluster(fleet_store: str) -> None:
     assert app.return_code == 0
 
 
+def test_requirements_with_one_title_can_be_told_apart(tmp_path: Path, run_kspec: Kspec) -> None:
+    (result,) = one().clusters
+    checks = tuple(
+        replace(result.checks[0], id=f"rbac.forbiddenRules[{what}]", nodeid=what, title="Not granted")
+        for what in ("core/secrets", "core/pods")
+    )
+    path = stored(tmp_path / "results.db", scan(replace(result, checks=checks)))
+    app = Watch(Answers(StoreSource(path)), 3600)
+    found: list[str] = []
+
+    async def play() -> None:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            await pilot.press("enter")
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            table = app.screen.query_one(DataTable)
+            found.extend(str(table.get_cell_at(Coordinate(row, 3))) for row in range(table.row_count))
+
+    asyncio.run(play())
+    titles = ["Not granted [core/pods]", "Not granted [core/secrets]"]
+    assert sorted(found) == titles
+    said = run_kspec("dashboard", "--store", path).out
+    assert all(f"{title}: 1 failed" in said for title in titles)
+
+
 def test_each_key_that_is_shown_does_something(tmp_path: Path) -> None:
     """Below the fleet, too: `d` opens drift, and `r` reads what is shown again."""
     path = stored(tmp_path / "results.db", one())
@@ -135,6 +163,7 @@ def test_each_key_that_is_shown_does_something(tmp_path: Path) -> None:
             shown = await press("d")
             assert app.screen is not requirements
             assert "Drift" not in shown
+            assert "no current difference" in str(app.screen.query_one("#problem", Static).content)
             await press("escape")
             assert app.screen is requirements
 

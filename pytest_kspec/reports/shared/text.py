@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from pytest_kspec.regexes import regex
@@ -43,6 +43,22 @@ def _is_number(text: str) -> bool:
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """`1 finding`, `12 findings`, `1,200 findings`."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def told_apart(requirements: Iterable[tuple[str, str]]) -> list[str]:
+    """Titles of requirements, of (title, id). Where several have one title, the parameters of the id follow it:
+    `Forbidden access is not granted to anyone [core/secrets]`.
+    """
+    named = [(title or check, check) for title, check in requirements]
+    ids: dict[str, set[str]] = {}
+    for title, check in named:
+        ids.setdefault(title, set()).add(check)
+    return [
+        title
+        if len(ids[title]) == 1
+        else f"{title} {check[check.index('[') :] if '[' in check else f'({check})'}"
+        for title, check in named
+    ]
 
 
 def baseline_notes(cluster: ClusterResult, limit: int | None = None) -> list[str]:
