@@ -91,9 +91,11 @@ def test_what_is_printed_says_the_same(kspec: Kspec, path: Path) -> None:
     ],
 )
 def test_text_stays_text(kspec: Kspec, write_spec: WriteSpec, text: str) -> None:
-    path = write_spec(f"policyExemptions: [{{name: a, checks: [a.b], reason: {json.dumps(text)}}}]")
+    path = write_spec(
+        f"workloads: {{containers: {{forbidden: [{{key: image, value: {json.dumps(text)}}}]}}}}"
+    )
     out = kspec("render", path).out
-    assert spec_from_text(out).tree.plain()["policyExemptions"][0]["reason"] == text
+    assert spec_from_text(out).tree.plain()["workloads"]["containers"]["forbidden"][0]["value"] == text
 
 
 def test_bases_of_elsewhere(kspec: Kspec, write_spec: WriteSpec, tmp_path: Path) -> None:
