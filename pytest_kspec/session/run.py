@@ -338,11 +338,16 @@ def _targets(
             raise UsageError(
                 f"{named[name]} and {ref} are both called '{name}': tests and reports need two names.",
                 where="--kspec-cluster",
-                fix=f"Give manifests another name: --cluster NAME={ref}. "
-                "'kspec diff' compares two snapshots of one cluster.",
+                fix=_two_names(source, ref),
             )
         targets.append(NamedSource(name, source))
     return targets
+
+
+def _two_names(source: Source, ref: str) -> str:
+    if source.kind == "manifests":
+        return f"Give one another name: --cluster NAME={ref.rpartition('=')[2]}."
+    return "Scan each in a run of its own. 'kspec diff' compares two snapshots of one cluster."
 
 
 def make_shared_folder() -> Path:

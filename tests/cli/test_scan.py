@@ -1,6 +1,7 @@
 """`kspec scan`: the same run as pytest's, with our report and our exit codes."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,6 +57,18 @@ def test_two_clusters_that_are_called_the_same(
     said = run_kspec("scan", write_spec(HOST_PID), "--cluster", "eu/prod", "--cluster", "us/prod")
     assert (said.code, said.out) == (4, "")
     assert "eu/prod and us/prod are both called 'prod'" in said.err
+    assert "--cluster NAME=us/prod" in said.err
+
+
+def test_what_is_advised_for_two_snapshots_of_one_cluster_can_be_done(
+    run_kspec: Kspec, write_spec: WriteSpec, tmp_path: Path
+) -> None:
+    """A snapshot takes no other name."""
+    for name in ("monday", "tuesday"):
+        shutil.copy(RECORDING, tmp_path / f"{name}.tar.gz")
+    words = ("--cluster", "monday.tar.gz", "--cluster", "tuesday.tar.gz")
+    said = run_kspec("scan", write_spec(HOST_PID), *words)
+    assert (said.code, "NAME=" in said.err, "in a run of its own" in said.err) == (4, False, True)
 
 
 def test_what_is_wrong_in_a_template_is_said_with_its_path(
