@@ -51,7 +51,7 @@ def record_exception(error: BaseException, findings: Findings) -> None:
     elif _raised_by_pytest(error, "_pytest.outcomes", "Skipped"):
         findings.skip(str(error))
     elif isinstance(error, AssertionError) or _raised_by_pytest(error, "_pytest.outcomes", "Failed"):
-        text = str(getattr(error, "msg", None) or error).strip() or "assertion failed"
+        text = str(error).strip() or "assertion failed"
         # After a message of the author's, pytest's explanation of the expression says nothing more.
         text = text.partition("\nassert ")[0]
         findings.add(None, message=text[:TEXT_LIMIT])

@@ -81,6 +81,7 @@ def lookup(name: str) -> Any:
             ("error", f"the check raised ValueError: {'y' * TEXT_LIMIT}"[:TEXT_LIMIT], []),
         ),
         (lookup("wrkloads"), ("error", no_fixture("wrkloads"), [])),
+        (LOOKUP.__new__(LOOKUP), ("error", "the check raised FixtureLookupError", [])),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -118,6 +119,19 @@ def test_what_a_check_says_of_an_object_is_text() -> None:
         == {f.owner for f in result.findings}
         == {ResourceRef("v1", "Pod", "shop", "web")}
     )
+
+
+def test_the_object_that_a_check_names_is_text() -> None:
+    odd = ResourceRef("v1", "Pod", "shop", "a\ud800")
+
+    @check(id="acme.named", title="Named", severity="low", remediation="None.")
+    def test_named(findings: Findings) -> None:
+        """It names an object itself."""
+        findings.add(odd, message="found")
+
+    (result,) = evaluate(test_named)
+    (found,) = result.findings
+    assert found.resource == found.owner == ResourceRef("v1", "Pod", "shop", "a\\ud800")
 
 
 @check(id="acme.whole", title="Title of the check", severity="high", remediation="Mend it.")
