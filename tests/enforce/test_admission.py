@@ -1,5 +1,6 @@
 """What is read of an object, and what an answer holds: exactly, since an API server and every policy go by it."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from pytest_kspec.enforce.admission import (
     MESSAGE_LENGTH,
     WARNING_LENGTH,
     AdmissionRequest,
+    Pod,
     Subject,
     allow,
     answer,
@@ -198,3 +200,22 @@ def test_a_review_of_another_version_is_none() -> None:
             read_review(raw.replace(old, new, 1))
     with pytest.raises(Exception, match=r"the body is not an AdmissionReview: not valid JSON\."):
         read_review(b"{")
+    with pytest.raises(Exception, match=r"^the request has no uid\.$"):
+        read_review(body(pod(), uid=""))
+
+
+def compact(raw: bytes) -> bytes:
+    """As an API server writes it."""
+    return json.dumps(json.loads(raw), separators=(",", ":")).encode()
+
+
+def test_a_pod_is_read_at_once_and_nothing_else_is_taken_for_one() -> None:
+    made = compact(body(pod(), requestKind={"group": "", "version": "v1", "kind": "Pod"}))
+    assert isinstance(read_review(made).new, Pod)
+    for other in (
+        compact(body(deployment(SPEC), requestKind={"group": "", "version": "v1", "kind": "Pod"})),
+        compact(body(pod(), pod())),
+    ):
+        assert b'"kind":"Pod"}' in other
+        found = read_review(other)
+        assert isinstance(found.new, msgspec.Raw)

@@ -79,6 +79,10 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
         {"operation": "CONNECT"},
         "the kind is Pod, and Kubernetes connects only to its subresources.",
     ),
+    "connected from something": (
+        {"operation": "CONNECT", "oldObject": BAD},
+        "a CONNECT has an oldObject, which Kubernetes does not send.",
+    ),
     **{
         f"operation {word!r}": (
             {"operation": word},
