@@ -186,6 +186,15 @@ def test_a_finding_counts_once_and_a_fresh_matcher_counts_anew() -> None:
     assert (fresh.uses, matcher.uses) == ({0: 1}, {0: 2})
 
 
+def test_a_finding_that_several_containers_have_counts_for_each_exemption_that_covers_one() -> None:
+    """And for no other one: an exemption that is not needed any more is reported."""
+    wanted = [exemption(name=name, containers=[name]) for name in ("none", "app", "side")]
+    matcher = Exemptions(wanted, NOW).for_check("a.b", "c")
+    for container in ("app", "side"):
+        assert matcher.match(POD, DEPLOYMENT, {}, container, "one") is not None
+    assert matcher.uses == {1: 1, 2: 1}
+
+
 def test_of_a_run_that_is_not_complete_nothing_is_unused() -> None:
     all_of_them = Exemptions([exemption(name=name, checks=["c"]) for name in ("a", "b")], NOW)
     for complete, state in ((True, "unused"), (False, "unknown")):

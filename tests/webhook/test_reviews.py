@@ -129,7 +129,30 @@ def test_what_breaks_outside_of_rules_is_answered_too(
     answer = ask(made, BAD)
     assert (answer["uid"], answer["allowed"]) == (UID, allowed)
     assert "RuntimeError at" in caplog.text
+    assert "labels of the namespace shop: RuntimeError at" in caplog.text
     assert "secret" not in caplog.text
+
+
+class Labels:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def of(self, namespace: str) -> dict[str, str]:
+        self.asked.append(namespace)
+        return {"a": "b" if namespace == "shop" else "c"}
+
+
+def test_the_labels_of_its_namespace_decide_who_is_concerned() -> None:
+    scope = {"namespaceScope": {"namespaceSelector": {"matchLabels": {"a": "b"}}}}
+    known = Labels()
+    made = reviewer(policy(RULE | scope, fails="Fail"), labels=known)
+    elsewhere = BAD | {"metadata": BAD["metadata"] | {"namespace": "other"}}
+    assert [ask(made, bad)["allowed"] for bad in (BAD, elsewhere)] == [False, True]
+    assert known.asked == ["shop", "other"]
+    assert counted(made, "kspec_webhook_requests_total", result="success") == 2
+    asks_nobody = reviewer(policy(RULE), labels=known)
+    assert ask(asks_nobody, BAD)["allowed"] is False
+    assert known.asked == ["shop", "other"]
 
 
 @pytest.mark.parametrize(("fails", "allowed"), [("Ignore", True), ("Fail", False)])
