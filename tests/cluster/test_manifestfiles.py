@@ -99,6 +99,7 @@ def test_manifests_by_other_names_are_listed(tmp_path: Path) -> None:
         "a.manifest",
         "plain",
         "sub/a.yaml.disabled",
+        "z\nz.txt",
     ]
     files: dict[str, Any] = dict.fromkeys(seen, pod)
     files["a.json.orig"] = json.dumps({"apiVersion": "v1", "kind": "Pod"})
@@ -118,8 +119,8 @@ def test_manifests_by_other_names_are_listed(tmp_path: Path) -> None:
     (note,) = (note for note in notes if "look like" in note)
     names = sorted(["a.json.orig", *seen])
     assert note == (
-        "9 files look like manifests and are not read, only .yaml, .yml, .json are: "
-        f"{', '.join(names[:8])} and 1 more"
+        "10 files look like manifests and are not read, only .yaml, .yml, .json are: "
+        f"{', '.join(names[:8])} and 2 more"
     )
 
 

@@ -26,7 +26,7 @@ from pytest_kspec.regexes import regex
 SUFFIXES = (".yaml", ".yml", ".json")
 OTHER_NAMES = regex(
     r"[^.]*|.*(~|\.(txt|tmpl|tpl|gotmpl|template|j2|jinja2?|erb|manifest|bak|orig|old|disabled|off|dist|example|sample))",
-    re.IGNORECASE,
+    re.IGNORECASE | re.DOTALL,
 )
 """Names of files that may hold manifests, which kubectl does not read from a folder either."""
 MAX_OTHERS_LOOKED_AT = 2000
