@@ -124,6 +124,16 @@ def test_manifests_by_other_names_are_listed(tmp_path: Path) -> None:
     )
 
 
+def test_of_very_many_other_files_it_is_said_that_not_all_were_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifestfiles, "MAX_OTHERS_LOOKED_AT", 2)
+    files = {f"{name}.txt": "words\n" for name in "abcde"} | {"web.yaml": DEPLOYMENT % "web"}
+    _, notes = read(lay(tmp_path, files))
+    said = "only the first 2 files without the suffix .yaml, .yml, .json were searched for manifests; 3 more were not"
+    assert said in notes
+
+
 def test_bases_and_overlays(tmp_path: Path) -> None:
     ref = lay(
         tmp_path,

@@ -70,6 +70,7 @@ class Folder(Struct):
     overlays: folders with a kustomization
     patches:  files that a kustomization reads for another purpose than as objects
     unread:   files with another suffix that look like manifests
+    not_looked_at: how many more may do so
     """
 
     path: str
@@ -80,6 +81,7 @@ class Folder(Struct):
     overlays: set[str] = field(default_factory=set)
     patches: set[str] = field(default_factory=set)
     unread: list[str] = field(default_factory=list)
+    not_looked_at: int = 0
 
     def overlay_of(self, path: str) -> str:
         """The folder of the kustomization that is nearest above a file, or ""."""
@@ -139,6 +141,9 @@ class Folder(Struct):
             short = self._short(self.unread)
             text = f"{len(self.unread)} {are} not read, only {', '.join(SUFFIXES)} are: {few(short)}"
             yield Note(Listing(text, short))
+        if self.not_looked_at:
+            searched = f"only the first {MAX_OTHERS_LOOKED_AT} files without the suffix {', '.join(SUFFIXES)}"
+            yield Note(f"{searched} were searched for manifests; {self.not_looked_at} more were not")
         if self.skipped:
             short = self._short(self.skipped)
             text = f"not searched (hidden, linked folders, node_modules): {few(short)}"
@@ -175,12 +180,11 @@ def walk(path: str) -> Folder:
                 found.files.append(below)
             elif name.lower().endswith(SUFFIXES):
                 (found.skipped if name.startswith(".") else found.files).append(below)
-            elif (
-                len(others) < MAX_OTHERS_LOOKED_AT
-                and not name.startswith(".")
-                and OTHER_NAMES.fullmatch(name)
-            ):
-                others.append(below)
+            elif not name.startswith(".") and OTHER_NAMES.fullmatch(name):
+                if len(others) < MAX_OTHERS_LOOKED_AT:
+                    others.append(below)
+                else:
+                    found.not_looked_at += 1
         if len(found.files) > MAX_FILES:
             raise SourceUnavailable(
                 f"the folder contains more than {MAX_FILES} YAML and JSON files.",
